@@ -1,0 +1,97 @@
+//! What tests of your own functions need.
+//!
+//! ```
+//! use powertools::testing::{self, Captured};
+//! use std::io::Write;
+//!
+//! let mut output = Captured::default();
+//! writeln!(output.clone(), r#"{{"message":"hello"}}"#)?;
+//! assert_eq!(output.json()[0]["message"], "hello");
+//!
+//! assert_eq!(testing::context("52fdfc07").request_id, "52fdfc07");
+//! # Ok::<_, std::io::Error>(())
+//! ```
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use lambda_runtime::{Config, Context};
+use serde_json::Value;
+
+/// A writer that keeps what is written; its clones share what they keep.
+#[derive(Clone, Default)]
+pub struct Captured {
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Captured {
+    /// Returns the lines written so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.lock())
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Returns the lines written so far, each as JSON.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a line is not JSON.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Vec<Value> {
+        self.lines()
+            .iter()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("not JSON ({error}): {line}"))
+            })
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lines()).finish()
+    }
+}
+
+/// Returns a context like those of Lambda: a function `my-function` of 128 MB in `eu-west-1`, a
+/// deadline in 30 s, and no trace header.
+#[must_use]
+pub fn context(request_id: impl Into<String>) -> Context {
+    let deadline = SystemTime::now() + Duration::from_secs(30);
+    let mut config = Config::default();
+    config.function_name = "my-function".to_owned();
+    config.memory = 128;
+    config.version = "$LATEST".to_owned();
+    let mut context = Context::default();
+    context.request_id = request_id.into();
+    context.invoked_function_arn =
+        "arn:aws:lambda:eu-west-1:123456789012:function:my-function".to_owned();
+    context.deadline = deadline.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    });
+    context.env_config = Arc::new(config);
+    context
+}
