@@ -1,0 +1,120 @@
+//! Structured logging: one JSON object a line, with the keys of the other Powertools toolkits.
+//!
+//! Two parts work together. [`Logger`] makes the layer for `tracing_subscriber` that writes every
+//! `tracing` event as a line, whichever crate it comes from; [`LoggingLayer`] is the tower layer
+//! around the handler that says which invocation a line belongs to.
+//!
+//! # Examples
+//!
+//! The default use, configured by the [environment](Logger::from_env):
+//!
+//! ```no_run
+//! use lambda_runtime::{Error, LambdaEvent, service_fn};
+//! use powertools::logging::{Logger, LoggingLayer};
+//! use serde_json::Value;
+//! use tower::ServiceBuilder;
+//! use tracing_subscriber::prelude::*;
+//!
+//! async fn handler(event: LambdaEvent<Value>) -> Result<(), Error> {
+//!     tracing::info!(items = 3, "order placed");
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     tracing_subscriber::registry().with(Logger::new().subscriber_layer()).init();
+//!     let service = ServiceBuilder::new().layer(LoggingLayer::new()).service_fn(handler);
+//!     lambda_runtime::run(service).await
+//! }
+//! ```
+//!
+//! The configured use: a service name, the correlation id of the event, a key that the handler
+//! adds, and a writer that keeps the line.
+//!
+//! ```
+//! # #[cfg(feature = "testing")]
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use lambda_runtime::{Error, LambdaEvent};
+//! use powertools::{logging::{self, Logger, LoggingLayer}, testing};
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tracing_subscriber::prelude::*;
+//!
+//! struct Order { id: String, total: u64 }
+//!
+//! async fn handler(event: LambdaEvent<Order>) -> Result<(), Error> {
+//!     logging::append_key("order", &event.payload.id);
+//!     tracing::info!(total = event.payload.total, "order placed");
+//!     Ok(())
+//! }
+//!
+//! let output = testing::Captured::default();
+//! let logger = Logger::new().service("orders").with_writer(output.clone());
+//! let _guard = tracing_subscriber::registry().with(logger.subscriber_layer()).set_default();
+//!
+//! let service = ServiceBuilder::new()
+//!     .layer(LoggingLayer::new().correlation_id(|event: &LambdaEvent<Order>| {
+//!         Some(event.payload.id.clone())
+//!     }))
+//!     .service_fn(handler);
+//! let order = Order { id: "a1".to_owned(), total: 2500 };
+//! service.oneshot(LambdaEvent::new(order, testing::context("52fdfc07"))).await?;
+//!
+//! let line = &output.json()[0];
+//! assert_eq!(line["message"], "order placed");
+//! assert_eq!(line["correlation_id"], "a1");
+//! assert_eq!(line["order"], "a1");
+//! assert_eq!(line["total"], 2500);
+//! # Ok::<_, Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # The line
+//!
+//! ```json
+//! {"level":"INFO","location":"orders::place:17","message":"order placed","timestamp":"2026-11-23T06:58:19.081Z","service":"orders","cold_start":true,"function_name":"my-function","function_memory_size":128,"function_arn":"arn:aws:lambda:eu-west-1:123456789012:function:my-function","function_request_id":"52fdfc07","correlation_id":"a1","order":"a1","total":2500,"xray_trace_id":"1-5759e988-bd862e3fe1be46a994272793"}
+//! ```
+//!
+//! | keys, in their order | from |
+//! |---|---|
+//! | `level`, `location`, `message`, `timestamp` | the event: `TRACE` to `ERROR`, module and line, RFC 3339 in UTC |
+//! | `service` | the [`Logger`] |
+//! | `cold_start`, `function_name`, `function_memory_size` (MB), `function_arn`, `function_request_id`, `tenant_id` | the invocation's context, as far as it has them |
+//! | `correlation_id` | [`LoggingLayer::correlation_id`] or [`set_correlation_id`] |
+//! | appended keys | [`append_key`] |
+//! | span fields | all spans around the event, outermost first |
+//! | event fields | the event |
+//! | `xray_trace_id` | the `Root` of the invocation's trace header |
+//!
+//! Words and time are what Lambda's own log filter reads on custom runtimes. Values keep their
+//! type: numbers, booleans and strings as such, errors as `{"message":…,"chain":[…]}`, anything
+//! recorded with `?` as its `Debug` text. A key that comes again replaces the value and keeps its
+//! place, so an event may override a span and a span an appended key (a consumer sets
+//! `correlation_id` on the span of each record this way); the first four keys, `sampling_rate` and
+//! `xray_trace_id` are protected, and a field of such a name is left out.
+//!
+//! Of the fields that speak to the [tracer](crate#features), `annotation.x` appears as `x`;
+//! `metadata.x` and `otel.x` are left out.
+//!
+//! # Which invocation a line belongs to
+//!
+//! The one that [`Invocation::current`](crate::Invocation::current) finds; where there is none,
+//! because a task was spawned, that of the nearest span which was made inside one. So a spawned
+//! task needs either [`Invocation::scope`](crate::Invocation::scope) or tracing's `.instrument(span)`.
+
+mod correlation;
+mod fields;
+mod future;
+mod layer;
+mod level;
+mod logger;
+mod service;
+mod state;
+mod subscriber;
+
+pub use correlation::CorrelationId;
+pub use future::ResponseFuture;
+pub use layer::LoggingLayer;
+pub use logger::Logger;
+pub use service::LoggingService;
+pub(crate) use state::State;
+pub use state::{append_key, correlation_id, remove_key, set_correlation_id};
