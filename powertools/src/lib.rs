@@ -1,7 +1,107 @@
-//! Tower layers for AWS Lambda.
+//! Tower layers that give a Rust function on AWS Lambda what Powertools gives Python, TypeScript,
+//! Java and .NET, with the same log keys, metric documents and trace documents.
+//!
+//! This is a community project, not affiliated with or endorsed by AWS.
+//!
+//! The idea: a handler is an `async fn(LambdaEvent<T>) -> Result<R, E>`, every tool is a
+//! [`tower::Layer`](tower_layer::Layer) around it.
+//!
+#![cfg_attr(
+    all(feature = "logging", feature = "metrics", feature = "trace"),
+    doc = "```no_run"
+)]
+#![cfg_attr(
+    not(all(feature = "logging", feature = "metrics", feature = "trace")),
+    doc = "```ignore"
+)]
+//! use lambda_runtime::{Error, LambdaEvent};
+//! use powertools::{
+//!     Env,
+//!     logging::{Logger, LoggingLayer},
+//!     metrics::{Metric, MetricsLayer, Unit},
+//!     trace::{TraceLayer, Tracer},
+//! };
+//! use serde_json::{Value, json};
+//! use tower::ServiceBuilder;
+//! use tracing::info;
+//! use tracing_subscriber::prelude::*;
+//!
+//! const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
+//!
+//! async fn handler(event: LambdaEvent<Value>) -> Result<Value, Error> {
+//!     info!(order = %event.payload["id"], "order placed");
+//!     ORDERS_CREATED.record(1);
+//!     Ok(json!({ "placed": true }))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     let env = Env::process();
+//!     tracing_subscriber::registry()
+//!         .with(Logger::from_env(&env).subscriber_layer())
+//!         .with(Tracer::from_env(&env).subscriber_layer())
+//!         .init();
+//!
+//!     let service = ServiceBuilder::new()
+//!         .layer(LoggingLayer::new())
+//!         .layer(TraceLayer::new())
+//!         .layer(MetricsLayer::from_env(&env)?)
+//!         .service_fn(handler);
+//!     lambda_runtime::run(service).await
+//! }
+//! ```
+//!
+//! The same stack serves `lambda_runtime::run_concurrent`, and with feature `http` the functions
+//! of lambda_http with an axum router inside.
+//!
+//! # The order of the layers
+//!
+//! Outermost first: logging, trace, metrics, handler. `ServiceBuilder` takes them in that order.
+//! Logging is outermost so that the lines of all other layers carry the invocation's keys; trace
+//! comes next so that its span covers the time of the rest.
+//!
+//! The layers wrap the handler, not the runtime: at `Runtime::layer` the answer has already been
+//! sent, and an error can no longer be seen. A panic or a timeout drops the handler's future, so
+//! what the layers hold is written from a drop guard; panics have to unwind for that
+//! (`panic = "unwind"`, the default).
+//!
+//! # One invocation
+//!
+//! The outermost layer opens an [`Invocation`]; what the handler records finds it without a
+//! handle, and two invocations that run at once never mix. A task that is spawned takes it along:
+//! see [`Invocation::scope`].
+//!
+//! # Features
+//!
+//! Nothing is on by default.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `logging` | [`logging`]: JSON log lines with the Powertools keys |
+//! | `metrics` | [`metrics`]: CloudWatch metrics in the embedded metric format |
+//! | `trace` | [`trace`]: X-Ray subsegments from `tracing` spans |
+//! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out |
+//! | `testing` | [`testing`]: captured output and contexts for your own tests |
+//! | `full` | all of them |
+//!
+//! Each tool reads the [environment variables](env) of the other Powertools toolkits. Code wins
+//! over the environment, and the environment over the default.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![warn(clippy::unwrap_used)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(
+        feature = "logging",
+        feature = "metrics",
+        feature = "trace",
+        feature = "testing"
+    )),
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "the table names every feature's module"
+    )
+)]
 
 mod cold_start;
 mod context;
@@ -22,3 +122,14 @@ pub mod trace;
 pub use context::HasContext;
 pub use env::Env;
 pub use invocation::{Invocation, InvocationFuture};
+
+/// Compiles the code of the crate's README.
+#[cfg(all(
+    doctest,
+    feature = "logging",
+    feature = "metrics",
+    feature = "trace",
+    feature = "testing"
+))]
+#[doc = include_str!("../README.md")]
+struct Readme;

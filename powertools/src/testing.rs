@@ -81,10 +81,12 @@ impl fmt::Debug for Captured {
 #[must_use]
 pub fn context(request_id: impl Into<String>) -> Context {
     let deadline = SystemTime::now() + Duration::from_secs(30);
-    let mut config = Config::default();
-    config.function_name = "my-function".to_owned();
-    config.memory = 128;
-    config.version = "$LATEST".to_owned();
+    let config = Config {
+        function_name: "my-function".to_owned(),
+        memory: 128,
+        version: "$LATEST".to_owned(),
+        ..Config::default()
+    };
     let mut context = Context::default();
     context.request_id = request_id.into();
     context.invoked_function_arn =

@@ -10,7 +10,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     layer::{Context, Filter, Layer},
-    registry::LookupSpan,
+    registry::{LookupSpan, Scope},
 };
 
 use super::{
@@ -88,31 +88,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
         message.clear();
         line.clear();
 
-        let mut trace_id = Vec::new();
-        let found = Invocation::with_current(|invocation| {
-            trace_id.extend_from_slice(state::extend(fields, invocation).unwrap_or_default());
-        });
-        if found.is_none() {
-            let nearest = ctx.event_span(event).and_then(|span| {
-                span.scope().find_map(|span| {
-                    span.extensions()
-                        .get::<SpanState>()
-                        .and_then(|state| state.invocation.clone())
-                })
-            });
-            if let Some(invocation) = nearest {
-                trace_id.extend_from_slice(state::extend(fields, &invocation).unwrap_or_default());
-            }
-        }
-        for span in ctx
-            .event_scope(event)
-            .into_iter()
-            .flat_map(|scope| scope.from_root())
-        {
+        let invocation = Invocation::current().or_else(|| nearest_invocation(event, &ctx));
+        let trace_id = invocation
+            .as_ref()
+            .and_then(|invocation| state::extend(fields, invocation));
+        let mut trace_id_of_runtime = None;
+        let spans = ctx.event_scope(event);
+        for span in spans.into_iter().flat_map(Scope::from_root) {
             if let Some(state) = span.extensions().get::<SpanState>() {
                 fields.extend(&state.fields);
-                if trace_id.is_empty() {
-                    trace_id.extend_from_slice(state.trace_id.as_deref().unwrap_or_default());
+                if trace_id.is_none() && state.trace_id.is_some() {
+                    trace_id_of_runtime.clone_from(&state.trace_id);
                 }
             }
         }
@@ -124,9 +110,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
             line.extend_from_slice(&self.service);
         }
         fields.write(line);
-        if !trace_id.is_empty() {
+        if let Some(trace_id) = trace_id.or(trace_id_of_runtime.as_deref()) {
             line.extend_from_slice(br#","xray_trace_id":"#);
-            line.extend_from_slice(&trace_id);
+            line.extend_from_slice(trace_id);
         }
         line.extend_from_slice(b"}\n");
         self.output.write_line(line);
@@ -135,6 +121,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
             let _ = BUFFERS.try_with(|cell| cell.set(buffers));
         }
     }
+}
+
+/// Returns the invocation in which the nearest span that was made inside one was made.
+fn nearest_invocation<S>(event: &Event<'_>, ctx: &Context<'_, S>) -> Option<Invocation>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let mut spans = ctx.event_scope(event)?;
+    spans.find_map(|span| span.extensions().get::<SpanState>()?.invocation.clone())
 }
 
 impl JsonLines {
