@@ -84,7 +84,7 @@
 //! | `testing` | [`testing`]: captured output and contexts for your own tests |
 //! | `full` | all of them |
 //!
-//! Each tool reads the [environment variables](env) of the other Powertools toolkits. Code wins
+//! Each tool reads the [environment variables](mod@env) of the other Powertools toolkits. Code wins
 //! over the environment, and the environment over the default.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

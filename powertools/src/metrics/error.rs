@@ -1,0 +1,106 @@
+use super::{Unit, Violation, limits::DIMENSIONS_PER_SET};
+
+/// Why something is not among the metrics.
+///
+/// What is configured or made fails with it; what a handler records is left out with a warning
+/// that carries it, and the invocation goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// No namespace was given.
+    #[error(
+        "no namespace for the metrics: `{}` is not set",
+        crate::env::METRICS_NAMESPACE
+    )]
+    MissingNamespace,
+    /// CloudWatch takes no such namespace.
+    #[error("namespace {namespace:?} is {violation}")]
+    #[non_exhaustive]
+    Namespace {
+        /// The namespace.
+        namespace: String,
+        /// What is wrong with it.
+        violation: Violation,
+    },
+    /// CloudWatch takes no metric of this name.
+    #[error("name of metric {name:?} is {violation}")]
+    #[non_exhaustive]
+    MetricName {
+        /// The metric's name.
+        name: String,
+        /// What is wrong with it.
+        violation: Violation,
+    },
+    /// CloudWatch takes no dimension of this name.
+    #[error("name of dimension {name:?} is {violation}")]
+    #[non_exhaustive]
+    DimensionName {
+        /// The dimension's name.
+        name: String,
+        /// What is wrong with it.
+        violation: Violation,
+    },
+    /// CloudWatch takes no dimension of this value.
+    #[error("value of dimension {name:?} is {violation}")]
+    #[non_exhaustive]
+    DimensionValue {
+        /// The dimension's name.
+        name: String,
+        /// What is wrong with its value.
+        violation: Violation,
+    },
+    /// The metrics have as many dimensions as CloudWatch takes.
+    #[error("dimension {name:?} is one too many: there are {DIMENSIONS_PER_SET} already")]
+    #[non_exhaustive]
+    TooManyDimensions {
+        /// The name of the dimension that was left out.
+        name: String,
+    },
+    /// The value is infinite, not a number, or beyond what CloudWatch takes.
+    #[error("value {value:e} of metric {name:?} is not a number within ±2^360")]
+    #[non_exhaustive]
+    Value {
+        /// The metric's name.
+        name: String,
+        /// The value.
+        value: f64,
+    },
+    /// A duration was recorded for a metric whose unit is none of time.
+    #[error("metric {name:?} takes no duration: its unit is {unit}")]
+    #[non_exhaustive]
+    NotATime {
+        /// The metric's name.
+        name: String,
+        /// The metric's unit.
+        unit: Unit,
+    },
+    /// A metric of the same name has been recorded with another unit.
+    #[error("metric {name:?} in {unit} has already been recorded in {recorded}")]
+    #[non_exhaustive]
+    UnitMismatch {
+        /// The metric's name.
+        name: String,
+        /// The unit that was left out.
+        unit: Unit,
+        /// The unit that stays.
+        recorded: Unit,
+    },
+    /// Metrics, dimensions and metadata are members of one object, and the name is taken.
+    #[error("the name {name:?} is already taken by {taken_by}")]
+    #[non_exhaustive]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// What has it: a metric, a dimension, metadata, or the format itself.
+        taken_by: &'static str,
+    },
+    /// The metadata's value cannot be JSON.
+    #[error("metadata {key:?} cannot be serialised")]
+    #[non_exhaustive]
+    Metadata {
+        /// The key.
+        key: String,
+        /// What its `Serialize` said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

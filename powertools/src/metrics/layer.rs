@@ -1,0 +1,278 @@
+use std::{
+    borrow::Cow,
+    fmt::{Debug, Display},
+    io::Write,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tower_layer::Layer;
+
+use super::{
+    MetricsError, MetricsService,
+    batch::Configured,
+    config::{Config, SERVICE},
+    dimension::{self, Dimension},
+    limits::{self, DIMENSIONS_PER_SET},
+};
+use crate::{
+    env::{self, Env},
+    output::Output,
+};
+
+/// Writes what the handler records as EMF objects, once per invocation.
+///
+/// See the [module docs](super).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MetricsLayer {
+    config: Config,
+}
+
+impl MetricsLayer {
+    /// Makes a layer for a namespace; the process's environment says the rest, see
+    /// [`from_env`](Self::from_env).
+    ///
+    /// A namespace has 1 to 255 printable ASCII characters and does not start with a colon.
+    ///
+    /// # Panics
+    ///
+    /// Panics if CloudWatch does not take the namespace, or the service's name that the
+    /// environment gives.
+    #[track_caller]
+    pub fn new(namespace: impl Into<String>) -> Self {
+        built(Self::build(Some(namespace.into()), &Env::process()))
+    }
+
+    /// Makes a layer from environment variables.
+    ///
+    /// | variable | sets | default |
+    /// |---|---|---|
+    /// | `POWERTOOLS_METRICS_NAMESPACE` | the namespace | an error |
+    /// | `POWERTOOLS_SERVICE_NAME` | [`service`](Self::service) | no such dimension |
+    /// | `POWERTOOLS_METRICS_FUNCTION_NAME` | [`function_name`](Self::function_name) | that of the context |
+    /// | `POWERTOOLS_METRICS_DISABLED` | [`disabled`](Self::disabled) | `false` |
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no namespace, or if CloudWatch does not take it or the service's name.
+    pub fn from_env(env: &Env) -> Result<Self, MetricsError> {
+        Self::build(env.get(env::METRICS_NAMESPACE).map(str::to_owned), env)
+    }
+
+    fn build(namespace: Option<String>, env: &Env) -> Result<Self, MetricsError> {
+        let namespace = namespace.ok_or(MetricsError::MissingNamespace)?;
+        if let Err(violation) = limits::check_namespace(&namespace) {
+            return Err(MetricsError::Namespace {
+                namespace,
+                violation,
+            });
+        }
+        let service = env
+            .get(env::SERVICE_NAME)
+            .map(|service| Dimension::new(SERVICE, &service))
+            .transpose()?;
+        Ok(Self {
+            config: Config {
+                namespace,
+                configured: Configured {
+                    dimensions: Vec::new(),
+                    service,
+                },
+                cold_start: false,
+                function_name: env.get(env::METRICS_FUNCTION_NAME).map(str::to_owned),
+                disabled: env.flag(env::METRICS_DISABLED).unwrap_or(false),
+                output: Output::default(),
+                now: SystemTime::now,
+            },
+        })
+    }
+
+    /// Names the service, the dimension `service` of every metric.
+    ///
+    /// Defaults to `POWERTOOLS_SERVICE_NAME`; without it there is no such dimension.
+    ///
+    /// # Panics
+    ///
+    /// Panics if CloudWatch takes no dimension of this value: it has 1 to 1024 printable ASCII
+    /// characters, not all of them blank.
+    #[track_caller]
+    pub fn service(mut self, name: impl Display) -> Self {
+        self.config.configured.service = Some(built(Dimension::new(SERVICE, &name)));
+        self.check_dimensions(SERVICE)
+    }
+
+    /// Adds a dimension to the metrics of every invocation; one of the same name is replaced.
+    ///
+    /// Defaults to none but the service.
+    ///
+    /// # Panics
+    ///
+    /// Panics if CloudWatch takes no such dimension, see
+    /// [`add_dimension`](super::add_dimension), or with the 31st, the service included.
+    #[track_caller]
+    pub fn default_dimension(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Display,
+    ) -> Self {
+        let dimension = built(Dimension::new(name, &value));
+        let name = dimension.name.clone();
+        dimension::set(&mut self.config.configured.dimensions, dimension);
+        self.check_dimensions(&name)
+    }
+
+    #[track_caller]
+    fn check_dimensions(self, added: &str) -> Self {
+        let Configured {
+            dimensions,
+            service,
+        } = &self.config.configured;
+        let count = dimension::effective(dimensions, &[], service.as_ref()).count();
+        if count > DIMENSIONS_PER_SET {
+            let name = added.to_owned();
+            built::<()>(Err(MetricsError::TooManyDimensions { name }));
+        }
+        self
+    }
+
+    /// Says whether a cold start is a metric: `ColdStart`, an EMF object of its own with the
+    /// dimensions `function_name` and `service`, written when the handler is called.
+    ///
+    /// Defaults to `false`.
+    pub fn cold_start_metric(mut self, on: bool) -> Self {
+        self.config.cold_start = on;
+        self
+    }
+
+    /// Names the function, the dimension `function_name` of the cold-start metric.
+    ///
+    /// Defaults to `POWERTOOLS_METRICS_FUNCTION_NAME`, then to the name in the context. One that
+    /// CloudWatch does not take is left out.
+    pub fn function_name(mut self, name: impl Into<String>) -> Self {
+        self.config.function_name = Some(name.into());
+        self
+    }
+
+    /// Says whether metrics are left out.
+    ///
+    /// Defaults to `POWERTOOLS_METRICS_DISABLED`, then to `false`.
+    pub fn disabled(mut self, disabled: bool) -> Self {
+        self.config.disabled = disabled;
+        self
+    }
+
+    /// Sets where the lines go, each in one write.
+    ///
+    /// Defaults to standard output, which Lambda hands to CloudWatch Logs. What cannot be written
+    /// is lost; the invocation goes on.
+    pub fn with_writer(mut self, writer: impl Write + Send + 'static) -> Self {
+        self.config.output = Output::new(writer);
+        self
+    }
+}
+
+/// Configuration that cannot be is the programmer's mistake, and shows at start-up.
+#[track_caller]
+fn built<T>(result: Result<T, MetricsError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+impl<S> Layer<S> for MetricsLayer {
+    type Service = MetricsService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MetricsService::new(inner, Arc::new(self.config.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Violation;
+
+    fn layer() -> MetricsLayer {
+        MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, "Shop")])).unwrap()
+    }
+
+    #[test]
+    fn code_wins_over_the_environment() {
+        let layer = MetricsLayer::from_env(&Env::from([
+            (env::METRICS_NAMESPACE, "Shop"),
+            (env::SERVICE_NAME, "from-environment"),
+            (env::METRICS_FUNCTION_NAME, "from-environment"),
+            (env::METRICS_DISABLED, "true"),
+        ]))
+        .unwrap();
+        let config = &layer.config;
+        let service = config.configured.service.as_ref().unwrap();
+        assert_eq!(service.value, "from-environment");
+        assert_eq!(config.function_name.as_deref(), Some("from-environment"));
+        assert!(config.disabled);
+
+        let config = layer
+            .service("from-code")
+            .function_name("from-code")
+            .disabled(false)
+            .config;
+        assert_eq!(config.configured.service.unwrap().value, "from-code");
+        assert_eq!(config.function_name.as_deref(), Some("from-code"));
+        assert!(!config.disabled);
+    }
+
+    #[test]
+    fn a_layer_without_a_proper_namespace_or_service_is_an_error() {
+        let error = MetricsLayer::from_env(&Env::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no namespace for the metrics: `POWERTOOLS_METRICS_NAMESPACE` is not set"
+        );
+        let error =
+            MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, ":a")])).unwrap_err();
+        assert!(matches!(
+            error,
+            MetricsError::Namespace {
+                violation: Violation::LeadingColon,
+                ..
+            }
+        ));
+        let env = Env::from([(env::METRICS_NAMESPACE, "a"), (env::SERVICE_NAME, "zoë")]);
+        assert!(matches!(
+            MetricsLayer::from_env(&env).unwrap_err(),
+            MetricsError::DimensionValue {
+                violation: Violation::NotPrintableAscii,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    #[should_panic = r#"namespace "" is blank"#]
+    fn a_bad_namespace_in_code_panics() {
+        let _ = MetricsLayer::new("");
+    }
+
+    #[test]
+    #[should_panic = r#"value of dimension "service" is blank"#]
+    fn a_bad_service_in_code_panics() {
+        let _ = layer().service("");
+    }
+
+    #[test]
+    #[should_panic = r#"name of dimension ":a" is led by a colon"#]
+    fn a_bad_default_dimension_panics() {
+        let _ = layer().default_dimension(":a", 1);
+    }
+
+    #[test]
+    #[should_panic = r#"dimension "d30" is one too many: there are 30 already"#]
+    fn a_default_dimension_too_many_panics() {
+        let layer = layer().service("orders");
+        let _ = (1..=30).fold(layer, |layer, count| {
+            layer.default_dimension(format!("d{count}"), count)
+        });
+    }
+}
