@@ -1,0 +1,146 @@
+use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider},
+};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{Layer, filter, registry::LookupSpan};
+
+use super::{exporter::Exporter, unsigned};
+use crate::{Env, env};
+
+/// How many attributes a span keeps: far more than fit into a document.
+const ATTRIBUTES: u32 = 4096;
+
+/// Makes the layer for `tracing_subscriber` that sends spans to X-Ray.
+///
+/// See the [module docs](super).
+///
+/// # Examples
+///
+/// ```
+/// use powertools::trace::Tracer;
+/// use tracing_subscriber::prelude::*;
+///
+/// let tracer = Tracer::new().service("orders");
+/// let subscriber = tracing_subscriber::registry().with(tracer.subscriber_layer());
+/// # drop(subscriber);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Tracer {
+    /// `None` when tracing is disabled.
+    daemon: Option<String>,
+    service: Option<String>,
+    level: Level,
+}
+
+impl Tracer {
+    /// Makes a tracer that is configured by the environment of the process.
+    pub fn new() -> Self {
+        Self::from_env(&Env::process())
+    }
+
+    /// Makes a tracer that is configured by `env`.
+    ///
+    /// It sends documents to [`AWS_XRAY_DAEMON_ADDRESS`](env::XRAY_DAEMON_ADDRESS), in the form
+    /// `host:port` or `tcp:host:port udp:host:port`; an address that cannot be used is reported by
+    /// one warning when the first span is due. It does nothing, at no cost, when that variable or
+    /// [`AWS_LAMBDA_FUNCTION_NAME`](env::FUNCTION_NAME) is unset, and when
+    /// [`POWERTOOLS_TRACE_DISABLED`](env::TRACE_DISABLED) is on.
+    pub fn from_env(env: &Env) -> Self {
+        let is_enabled =
+            env.get(env::FUNCTION_NAME).is_some() && env.flag(env::TRACE_DISABLED) != Some(true);
+        Self {
+            daemon: env
+                .get(env::XRAY_DAEMON_ADDRESS)
+                .filter(|_| is_enabled)
+                .map(str::to_owned),
+            service: env.get(env::SERVICE_NAME).map(str::to_owned),
+            level: Level::INFO,
+        }
+    }
+
+    /// Sets the service's name: the annotation `Service`, and the namespace of metadata.
+    ///
+    /// Defaults to [`POWERTOOLS_SERVICE_NAME`](env::SERVICE_NAME). Without any there is no
+    /// annotation, and the namespace is `service_undefined`.
+    pub fn service(mut self, service: impl Into<String>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+
+    /// Sets the least important level of spans that are sent.
+    ///
+    /// Defaults to `INFO`. The handler's own span is sent at every level.
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Makes the layer; it filters for itself and leaves the layers beside it alone.
+    ///
+    /// Nothing is opened or sent before the first span of a sampled trace has ended.
+    pub fn subscriber_layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let level = self.level;
+        self.daemon.clone().map(|daemon| {
+            let provider = SdkTracerProvider::builder()
+                .with_span_processor(Exporter::new(self.service.clone(), daemon))
+                // Whether a trace is kept has been decided before the function is called.
+                .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
+                .with_id_generator(SpanIds(RandomIdGenerator::default()))
+                .with_max_attributes_per_span(ATTRIBUTES)
+                .with_resource(Resource::builder_empty().build())
+                .build();
+            let layer = tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("powertools"))
+                .with_error_records_to_exceptions(false)
+                .with_location(false)
+                .with_target(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false);
+            unsigned::Note
+                .and_then(layer)
+                .and_then(unsigned::Forget)
+                .with_filter(
+                    filter::filter_fn(move |metadata| is_traced(metadata, level))
+                        .with_max_level_hint(level),
+                )
+        })
+    }
+}
+
+/// Lets spans pass up to a level, and of events those that mark their span as failed.
+fn is_traced(metadata: &Metadata<'_>, level: Level) -> bool {
+    *metadata.level()
+        <= if metadata.is_span() {
+            level
+        } else {
+            Level::ERROR
+        }
+}
+
+/// Makes no trace of its own: a span without a parent gets an id that is invalid, so that nobody
+/// takes it for a trace that exists.
+#[derive(Debug)]
+struct SpanIds(RandomIdGenerator);
+
+impl IdGenerator for SpanIds {
+    fn new_trace_id(&self) -> TraceId {
+        TraceId::INVALID
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        self.0.new_span_id()
+    }
+}
+
+impl Default for Tracer {
+    /// As [`Tracer::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
