@@ -84,8 +84,11 @@ impl Invocation {
 
     /// Returns the running invocation if `context` is its own, and opens a new one otherwise.
     ///
-    /// Every layer calls this first, so the outermost opens the invocation and the others join.
-    pub(crate) fn current_or_open(context: Option<&Context>) -> Self {
+    /// Every layer of this crate calls this first, so the outermost opens the invocation and the
+    /// others join it. For a layer of your own it is the way to do the same, and for a test the way
+    /// to have an invocation at all. Without a context, it joins whatever is running.
+    #[must_use]
+    pub fn current_or_open(context: Option<&Context>) -> Self {
         let joined = Self::current().filter(|current| {
             context.is_none_or(|context| context.request_id == current.context().request_id)
         });
