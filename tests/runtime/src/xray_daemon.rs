@@ -1,0 +1,100 @@
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{net::UdpSocket, task::JoinHandle};
+
+/// What stands before every document.
+/// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html>
+const HEADER: &[u8] = br#"{"format":"json","version":1}"#;
+
+/// A UDP socket in the place of the X-Ray daemon. Dropping it closes the socket.
+#[derive(Debug)]
+pub struct XrayDaemon {
+    address: SocketAddr,
+    documents: Arc<Mutex<Vec<Value>>>,
+    receiver: JoinHandle<()>,
+}
+
+impl XrayDaemon {
+    /// Listens on a free port of loopback.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if loopback has no free port.
+    pub async fn start() -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = socket.local_addr()?;
+        let documents = Arc::<Mutex<Vec<Value>>>::default();
+        let received = Arc::clone(&documents);
+        let receiver = tokio::spawn(async move {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(length) = socket.recv(&mut buffer).await {
+                let document = parse(&buffer[..length]);
+                received
+                    .lock()
+                    .expect("no holder of the lock panics")
+                    .push(document);
+            }
+        });
+        Ok(Self {
+            address,
+            documents,
+            receiver,
+        })
+    }
+
+    /// Returns what `AWS_XRAY_DAEMON_ADDRESS` has to be.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until as many documents have come, and returns them, with any that are too many.
+    ///
+    /// # Panics
+    ///
+    /// Panics if they do not come within five seconds.
+    pub async fn documents(&self, expected: usize) -> Vec<Value> {
+        for _ in 0..500 {
+            if self.received().len() >= expected {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let documents = self.received();
+        assert!(
+            documents.len() >= expected,
+            "{} of {expected} documents came: {documents:#?}",
+            documents.len()
+        );
+        documents
+    }
+
+    /// Returns the documents that have come so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Value> {
+        self.documents
+            .lock()
+            .expect("no holder of the lock panics")
+            .clone()
+    }
+}
+
+impl Drop for XrayDaemon {
+    fn drop(&mut self) {
+        self.receiver.abort();
+    }
+}
+
+fn parse(datagram: &[u8]) -> Value {
+    let document = datagram
+        .strip_prefix(HEADER)
+        .and_then(|rest| rest.strip_prefix(b"\n"))
+        .unwrap_or_else(|| panic!("no header: {}", String::from_utf8_lossy(datagram)));
+    serde_json::from_slice(document).expect("a document is JSON")
+}

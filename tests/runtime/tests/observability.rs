@@ -1,0 +1,288 @@
+//! The whole stack under the real runtime, in a process of its own.
+
+use std::{collections::HashSet, io, sync::Arc};
+
+use runtime_tests::{Answer, Event, Function, RuntimeApi, XrayDaemon};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+const EMF: &str = include_str!("../../../powertools/tests/schemas/emf.schema.json");
+const XRAY: &str = include_str!("../../../powertools/tests/schemas/xray-segment.schema.json");
+
+const VARIABLES: [(&str, &str); 2] = [
+    ("POWERTOOLS_SERVICE_NAME", "tasks"),
+    ("POWERTOOLS_METRICS_NAMESPACE", "Tests"),
+];
+
+struct Lambda {
+    api: Arc<RuntimeApi>,
+    xray: XrayDaemon,
+    function: Function,
+}
+
+impl Lambda {
+    async fn start(variables: &[(&str, &str)]) -> io::Result<Self> {
+        let api = Arc::new(RuntimeApi::start().await?);
+        let xray = XrayDaemon::start().await?;
+        let program = env!("CARGO_BIN_EXE_instrumented-function");
+        let variables = VARIABLES.iter().chain(variables).copied();
+        let function = Function::start(program, &api, xray.address(), variables)?;
+        Ok(Self {
+            api,
+            xray,
+            function,
+        })
+    }
+
+    async fn invoke(&self, number: u32, action: &str) -> Answer {
+        self.api.invoke(event(number, action, true)).await
+    }
+}
+
+/// The ids of one invocation are made from one number, so that any two that mix are seen.
+fn event(number: u32, action: &str, sampled: bool) -> Event {
+    Event {
+        request_id: format!("request-{number}"),
+        payload: json!({ "id": format!("task-{number}"), "action": action }),
+        trace_header: Some(format!(
+            "Root={};Parent={};Sampled={}",
+            root(number),
+            parent(number),
+            u8::from(sampled)
+        )),
+    }
+}
+
+fn root(number: u32) -> String {
+    format!("1-5759e988-{number:024x}")
+}
+
+fn parent(number: u32) -> String {
+    format!("{:016x}", u64::from(number) + 1)
+}
+
+fn assert_valid(schema: &str, documents: &[Value]) {
+    let schema = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for document in documents {
+        if let Err(error) = validator.validate(document) {
+            panic!("{error}: {document:#}");
+        }
+    }
+}
+
+fn named<'a>(documents: &'a [Value], name: &str) -> Vec<&'a Value> {
+    documents
+        .iter()
+        .filter(|document| document["name"] == name)
+        .collect()
+}
+
+fn with<'a>(lines: &'a [Value], key: &str, value: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line[key] == value).collect()
+}
+
+#[tokio::test]
+async fn one_invocation_is_seen_in_logs_metrics_and_trace() {
+    let lambda = Lambda::start(&[]).await.unwrap();
+    assert_eq!(
+        lambda.invoke(1, "succeed").await,
+        Answer::Response(json!({ "id": "task-1" }))
+    );
+    let documents = lambda.xray.documents(2).await;
+    let output = lambda.function.stop().await.unwrap();
+
+    let messages: Vec<_> = output.logs.iter().map(|line| &line["message"]).collect();
+    assert_eq!(messages, ["before", "after"]);
+    for line in &output.logs {
+        assert_eq!(line["service"], "tasks");
+        assert_eq!(line["cold_start"], true);
+        assert_eq!(line["function_name"], "my-function");
+        assert_eq!(line["function_memory_size"], 128);
+        assert_eq!(line["function_request_id"], "request-1");
+        assert_eq!(line["correlation_id"], "task-1");
+        assert_eq!(line["task"], "task-1");
+        assert_eq!(line["xray_trace_id"], root(1));
+        assert_eq!(line.get("requestId"), None, "{line}");
+    }
+
+    assert_valid(EMF, &output.metrics);
+    let handled = with(&output.metrics, "task", "task-1");
+    assert_eq!(handled.len(), 1, "{:#?}", output.metrics);
+    assert_eq!(handled[0]["Handled"], json!([1, 2]));
+    assert_eq!(handled[0]["service"], "tasks");
+    let cold_start: Vec<_> = output
+        .metrics
+        .iter()
+        .filter(|object| object.get("ColdStart").is_some())
+        .collect();
+    assert_eq!(cold_start.len(), 1);
+
+    assert_valid(XRAY, &documents);
+    assert_eq!(documents.len(), 2, "{documents:#?}");
+    let (invocation, work) = (
+        named(&documents, "## my-function")[0],
+        named(&documents, "work")[0],
+    );
+    assert_eq!(invocation["trace_id"], root(1));
+    assert_eq!(invocation["parent_id"], parent(1));
+    assert_eq!(invocation["annotations"]["ColdStart"], true);
+    assert_eq!(invocation["annotations"]["Service"], "tasks");
+    assert_eq!(work["trace_id"], root(1));
+    assert_eq!(work["parent_id"], invocation["id"]);
+    assert_eq!(work["annotations"]["task"], "task-1");
+    assert_eq!(work.get("fault"), None);
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_or_panics_loses_no_telemetry() {
+    let lambda = Lambda::start(&[]).await.unwrap();
+    let Answer::Error(failed) = lambda.invoke(1, "fail").await else {
+        panic!("a failure is answered as an error")
+    };
+    assert_eq!(failed["errorMessage"], "task refused");
+    let Answer::Error(panicked) = lambda.invoke(2, "panic").await else {
+        panic!("a panic is answered as an error")
+    };
+    assert!(
+        panicked["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("task went wrong"),
+        "{panicked}"
+    );
+    // The environment has survived.
+    assert_eq!(
+        lambda.invoke(3, "succeed").await,
+        Answer::Response(json!({ "id": "task-3" }))
+    );
+    let documents = lambda.xray.documents(6).await;
+    let output = lambda.function.stop().await.unwrap();
+
+    for (number, expected) in [(1, json!(1)), (2, json!(1)), (3, json!([1, 2]))] {
+        let handled = with(&output.metrics, "task", &format!("task-{number}"));
+        assert_eq!(handled.len(), 1, "{:#?}", output.metrics);
+        assert_eq!(handled[0]["Handled"], expected);
+
+        let invocation = named(&documents, "## my-function")
+            .into_iter()
+            .find(|document| document["trace_id"] == root(number))
+            .unwrap();
+        let fault = (number != 3).then_some(json!(true));
+        assert_eq!(invocation.get("fault"), fault.as_ref(), "{invocation:#}");
+        assert_eq!(
+            invocation.get("cause").is_some(),
+            number != 3,
+            "{invocation:#}"
+        );
+    }
+    assert_valid(EMF, &output.metrics);
+    assert_valid(XRAY, &documents);
+
+    // The runtime's own error lines are written outside of the layers, and carry its ids.
+    let errors = with(&output.logs, "level", "ERROR");
+    let ids: Vec<_> = errors
+        .iter()
+        .map(|line| &line["function_request_id"])
+        .collect();
+    assert_eq!(ids, ["request-1", "request-2"]);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_answered_as_an_error() {
+    let lambda = Lambda::start(&[]).await.unwrap();
+    let event = Event {
+        payload: json!({ "id": 7 }),
+        ..event(1, "succeed", true)
+    };
+    assert!(matches!(lambda.api.invoke(event).await, Answer::Error(_)));
+    assert_eq!(
+        lambda.invoke(2, "succeed").await,
+        Answer::Response(json!({ "id": "task-2" }))
+    );
+}
+
+#[tokio::test]
+async fn an_unsampled_invocation_sends_no_datagram() {
+    let lambda = Lambda::start(&[]).await.unwrap();
+    let unsampled = lambda.api.invoke(event(1, "succeed", false)).await;
+    assert_eq!(unsampled, Answer::Response(json!({ "id": "task-1" })));
+    // What comes of a sampled one bounds the wait for what must not come.
+    lambda.invoke(2, "succeed").await;
+    let documents = lambda.xray.documents(2).await;
+    assert!(
+        documents
+            .iter()
+            .all(|document| document["trace_id"] == root(2)),
+        "{documents:#?}"
+    );
+}
+
+#[tokio::test]
+async fn two_hundred_concurrent_invocations_never_mix() {
+    const INVOCATIONS: u32 = 200;
+
+    let concurrency = INVOCATIONS.to_string();
+    let lambda = Lambda::start(&[
+        ("AWS_LAMBDA_MAX_CONCURRENCY", &concurrency),
+        ("MEETING", &concurrency),
+    ])
+    .await
+    .unwrap();
+    // Every handler waits for all others, so all of them run at once or the test hangs.
+    let mut invocations = JoinSet::new();
+    for number in 0..INVOCATIONS {
+        let api = Arc::clone(&lambda.api);
+        invocations.spawn(async move { (number, api.invoke(event(number, "meet", true)).await) });
+    }
+    let answers = invocations.join_all().await;
+    let documents = lambda.xray.documents(2 * INVOCATIONS as usize).await;
+    let output = lambda.function.stop().await.unwrap();
+
+    assert_eq!(answers.len(), INVOCATIONS as usize);
+    assert_eq!(documents.len(), 2 * INVOCATIONS as usize);
+    assert_valid(EMF, &output.metrics);
+    assert_valid(XRAY, &documents);
+    let cold_starts = output
+        .metrics
+        .iter()
+        .filter(|object| object.get("ColdStart").is_some())
+        .count();
+    assert_eq!(cold_starts, 1);
+
+    for (number, answer) in answers {
+        let task = format!("task-{number}");
+        assert_eq!(answer, Answer::Response(json!({ "id": task })));
+
+        let lines = with(
+            &output.logs,
+            "function_request_id",
+            &format!("request-{number}"),
+        );
+        assert_eq!(lines.len(), 2);
+        for line in lines {
+            assert_eq!(line["correlation_id"], *task);
+            assert_eq!(line["task"], *task);
+            assert_eq!(line["xray_trace_id"], root(number));
+        }
+
+        let metrics = with(&output.metrics, "task", &task);
+        assert_eq!(metrics.len(), 1);
+        assert_eq!(metrics[0]["Handled"], json!([1, 2]));
+
+        let trace = with(&documents, "trace_id", &root(number));
+        assert_eq!(trace.len(), 2);
+        let ids: HashSet<_> = trace
+            .iter()
+            .map(|document| document["id"].as_str())
+            .collect();
+        for document in trace {
+            if document["name"] == "work" {
+                assert_eq!(document["annotations"]["task"], *task);
+                assert!(ids.contains(&document["parent_id"].as_str()));
+            } else {
+                assert_eq!(document["parent_id"], parent(number));
+            }
+        }
+    }
+}
