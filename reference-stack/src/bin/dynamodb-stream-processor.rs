@@ -1,0 +1,25 @@
+//! The function `dynamodb-stream-processor`: sends new events of the event store to Kinesis.
+
+use lambda_runtime::Error;
+use powertools::Env;
+use reference_stack::{
+    aws,
+    config::OutboxConfig,
+    layers,
+    outbox::{KinesisEventStream, Outbox},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let env = Env::process();
+    layers::init(&env);
+    let config = OutboxConfig::from_env(&env)?;
+
+    let kinesis = aws_sdk_kinesis::Client::new(&aws::load_config().await);
+    let outbox = Outbox::new(KinesisEventStream::new(kinesis, config));
+    let consumer = layers::consumer(&env, move |batch| {
+        let outbox = outbox.clone();
+        async move { outbox.handle(batch).await }
+    })?;
+    lambda_runtime::run_concurrent(consumer).await
+}

@@ -1,0 +1,26 @@
+//! The function `order-stream-processor`: keeps the projections of orders.
+
+use lambda_runtime::Error;
+use powertools::Env;
+use reference_stack::{
+    aws,
+    config::ProjectionsConfig,
+    layers,
+    projections::{DynamoDbOrderSummaryStore, OrderStreamProcessor, OrderSummaries},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let env = Env::process();
+    layers::init(&env);
+    let config = ProjectionsConfig::from_env(&env)?;
+
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
+    let summaries = OrderSummaries::new(DynamoDbOrderSummaryStore::new(dynamodb, config));
+    let processor = OrderStreamProcessor::new(summaries);
+    let consumer = layers::consumer(&env, move |batch| {
+        let processor = processor.clone();
+        async move { processor.handle(batch).await }
+    })?;
+    lambda_runtime::run_concurrent(consumer).await
+}

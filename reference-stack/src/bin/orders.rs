@@ -1,0 +1,21 @@
+//! The function `orders`: places and reads orders, behind API Gateway.
+
+use lambda_runtime::Error;
+use powertools::Env;
+use reference_stack::{
+    aws,
+    config::OrdersConfig,
+    layers,
+    orders::{DynamoDbOrderStore, Orders, http},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let env = Env::process();
+    layers::init(&env);
+    let config = OrdersConfig::from_env(&env)?;
+
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
+    let orders = Orders::new(DynamoDbOrderStore::new(dynamodb, config));
+    lambda_http::run_concurrent(layers::http(&env, http::router(orders))?).await
+}

@@ -1,0 +1,65 @@
+//! What the tests of several modules need.
+
+use powertools::{Env, logging::Logger, testing::Captured};
+use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::prelude::*;
+
+/// The lines that the running thread logs, as a function would write them.
+pub(crate) struct Logs {
+    lines: Captured,
+    _guard: DefaultGuard,
+}
+
+impl Logs {
+    pub(crate) fn capture() -> Self {
+        let lines = Captured::default();
+        let logger = Logger::from_env(&Env::default()).with_writer(lines.clone());
+        let guard = tracing_subscriber::registry()
+            .with(logger.subscriber_layer())
+            .set_default();
+        Self {
+            lines,
+            _guard: guard,
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Value> {
+        self.lines.json()
+    }
+
+    pub(crate) fn with_message(&self, message: &str) -> Vec<Value> {
+        self.all()
+            .into_iter()
+            .filter(|line| line["message"] == message)
+            .collect()
+    }
+}
+
+/// The envelope of an order that was placed; `name` makes it another order for another letter.
+pub(crate) fn order_placed(name: char, version: u64) -> Value {
+    let order_id = order_id(name);
+    json!({
+        "event_id": format!("01938000-0000-7000-8000-{:012}", version),
+        "event_type": "OrderPlaced",
+        "event_version": 1,
+        "aggregate_id": order_id,
+        "aggregate_version": version,
+        "occurred_at": "2026-11-23T06:58:19.081Z",
+        "correlation_id": format!("request-{name}"),
+        "payload": {
+            "order_id": order_id,
+            "customer_id": "customer-1",
+            "currency": "EUR",
+            "items": [
+                {"sku": "tea", "quantity": 2, "unit_price": 1250},
+                {"sku": "pot", "quantity": 1, "unit_price": 3999},
+            ],
+            "total": 6499,
+        },
+    })
+}
+
+pub(crate) fn order_id(name: char) -> String {
+    format!("0193a1b2-c3d4-7000-8000-{:012x}", u32::from(name))
+}
