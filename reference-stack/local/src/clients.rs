@@ -1,0 +1,50 @@
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use crate::stack::REGION;
+
+/// The AWS SDK's clients, pointed at the emulator.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Clients {
+    /// REST APIs.
+    pub apigateway: aws_sdk_apigateway::Client,
+    /// Tables.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The streams of tables.
+    pub dynamodbstreams: aws_sdk_dynamodbstreams::Client,
+    /// Streams.
+    pub kinesis: aws_sdk_kinesis::Client,
+    /// Functions.
+    pub lambda: aws_sdk_lambda::Client,
+    /// Log groups.
+    pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// Queues.
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    pub(crate) fn new(endpoint: &str) -> Self {
+        let credentials = Credentials::new("test", "test", None, None, "local-cloud");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(endpoint)
+            // A function that takes its time is no stalled connection.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        // Not `aws_config::load`: the user's own profiles and variables have no say here.
+        Self {
+            apigateway: aws_sdk_apigateway::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            dynamodbstreams: aws_sdk_dynamodbstreams::Client::new(&config),
+            kinesis: aws_sdk_kinesis::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::new(&config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The process that plays AWS.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::http::HttpClient;
+use crate::process::Supervised;
+use crate::stack::REGION;
+use crate::venv::{Venv, last_lines};
+
+/// How long the emulator may take until it is healthy; usually half a second.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How many ports are tried. Between finding a free one and the emulator's opening it, another process may take it.
+const ATTEMPTS: u32 = 3;
+
+/// How many runs' output is kept.
+const LOGS_KEPT: usize = 20;
+
+/// Why the emulator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmulatorError {
+    /// It ended by itself.
+    #[error("the emulator ended while it started. Its output is in {}; the last lines:\n{tail}", log.display())]
+    #[non_exhaustive]
+    Ended {
+        /// Where its output is.
+        log: PathBuf,
+        /// The end of it.
+        tail: String,
+    },
+    /// It runs but does not answer.
+    #[error("the emulator did not answer within {} s. Its output is in {}; the last lines:\n{tail}", START_TIMEOUT.as_secs(), log.display())]
+    #[non_exhaustive]
+    Silent {
+        /// Where its output is.
+        log: PathBuf,
+        /// The end of it.
+        tail: String,
+    },
+}
+
+/// A running emulator, with the functions it started.
+#[derive(Debug)]
+pub(crate) struct Emulator {
+    process: Supervised,
+    endpoint: String,
+    log: PathBuf,
+    /// What its health report calls its edition: tells it from another emulator that took the port in between.
+    edition: String,
+}
+
+impl Emulator {
+    /// Starts an emulator on a free port of the loopback interface and waits until it is healthy.
+    pub(crate) async fn start(
+        venv: &Venv,
+        folder: &Path,
+        xray_daemon: SocketAddr,
+    ) -> Result<Self, Error> {
+        let http = HttpClient::new();
+        let mut attempt = 1;
+        loop {
+            let mut emulator = Self::spawn(venv, folder, xray_daemon)?;
+            match emulator.wait_until_healthy(&http).await {
+                Err(EmulatorError::Ended { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+                Ok(()) => return Ok(emulator),
+            }
+        }
+    }
+
+    fn spawn(venv: &Venv, folder: &Path, xray_daemon: SocketAddr) -> Result<Self, Error> {
+        let port = free_port().map_err(Error::io("find a free port of", "127.0.0.1"))?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let log = new_log(&folder.join("logs"))?;
+        let output = File::create(&log).map_err(Error::io("write", &log))?;
+        let errors = output.try_clone().map_err(Error::io("write", &log))?;
+
+        // All state of a run is in a folder of its own. The supervisor deletes it, because it outlives us.
+        let runs = folder.join("runs");
+        fs::create_dir_all(&runs).map_err(Error::io("create", &runs))?;
+        let state = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(&runs)
+            .map_err(Error::io("write to", &runs))?
+            .keep();
+
+        let edition = state
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+
+        let mut command = venv.supervisor().command_with_folder(&state, venv.python());
+        command
+            .args(["-m", "ministack"])
+            // Functions inherit the emulator's environment, so nothing of ours may be in it.
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LANG", "C.UTF-8")
+            .env("HOME", &state)
+            .env("TMPDIR", &state)
+            .env("PYTHONUNBUFFERED", "1")
+            .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
+            .env("GATEWAY_PORT", port.to_string())
+            .env("MINISTACK_REGION", REGION)
+            // These two would open ports of their own, and Docker is nothing the emulator shall touch.
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .env(
+                "DOCKER_HOST",
+                format!("unix://{}/no-docker.sock", state.display()),
+            )
+            .env("MINISTACK_EDITION", &edition)
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL", &endpoint)
+            .env("AWS_XRAY_DAEMON_ADDRESS", xray_daemon.to_string())
+            .current_dir(&state)
+            .stdout(output)
+            .stderr(errors);
+        let process = Supervised::spawn(command).map_err(Error::io("run", venv.python()))?;
+        Ok(Self {
+            process,
+            endpoint,
+            log,
+            edition,
+        })
+    }
+
+    async fn wait_until_healthy(&mut self, http: &HttpClient) -> Result<(), EmulatorError> {
+        let url = format!("{}/_ministack/health", self.endpoint);
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return Err(EmulatorError::Ended {
+                    log: self.log.clone(),
+                    tail: self.tail(),
+                });
+            }
+            let answer = tokio::time::timeout(Duration::from_secs(2), http.get(&url)).await;
+            if matches!(answer, Ok(Ok(response)) if response.json()["edition"] == self.edition.as_str())
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(EmulatorError::Silent {
+                    log: self.log.clone(),
+                    tail: self.tail(),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn tail(&self) -> String {
+        last_lines(&String::from_utf8_lossy(
+            &fs::read(&self.log).unwrap_or_default(),
+        ))
+    }
+
+    /// Where it answers: scheme, address and port.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The file with its output.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The supervisor's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it and all functions. Blocks for some milliseconds.
+    pub(crate) fn stop(&mut self) {
+        self.process.stop();
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// A file for one run's output; the oldest ones are removed.
+fn new_log(folder: &Path) -> Result<PathBuf, Error> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    let mut logs: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(Error::io("list", folder))?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    // Names begin with the time.
+    logs.sort_unstable();
+    for old in &logs[..logs.len().saturating_sub(LOGS_KEPT - 1)] {
+        let _ = fs::remove_file(old);
+    }
+    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S").to_string();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Ok(folder.join(format!("{time}-{}-{count}.log", std::process::id())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FakePython, MAKES_VENV};
+
+    async fn start(ministack: &str) -> (FakePython, Error) {
+        let python = FakePython::new(MAKES_VENV, "true", ministack);
+        let venv = python.prepare().unwrap();
+        let xray = SocketAddr::from((Ipv4Addr::LOCALHOST, 2000));
+        let error = Emulator::start(&venv, &python.cloud_folder(), xray)
+            .await
+            .unwrap_err();
+        (python, error)
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_is_tried_again_and_then_quoted() {
+        let (python, error) = start("echo 'the port is taken'; exit 1").await;
+        let Error::Emulator(EmulatorError::Ended { log, tail }) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(tail, "  the port is taken");
+        assert_eq!(fs::read_to_string(log).unwrap(), "the port is taken\n");
+        assert_eq!(python.calls("-m ministack"), ATTEMPTS as usize);
+    }
+
+    #[tokio::test]
+    async fn it_finds_nothing_of_our_environment_and_its_folder_goes_with_it() {
+        assert!(
+            std::env::var_os("CARGO_MANIFEST_DIR").is_some(),
+            "set by whoever runs the tests"
+        );
+        let (python, error) = start("env; pwd; exit 1").await;
+        let Error::Emulator(EmulatorError::Ended { log, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        let output = fs::read_to_string(log).unwrap();
+        assert!(
+            output.contains("BIND_HOST=127.0.0.1\n") && !output.contains("CARGO"),
+            "{output}"
+        );
+        let runs = python.cloud_folder().join("runs");
+        assert!(
+            output.contains(&format!("HOME={}/run-", runs.display())),
+            "{output}"
+        );
+        assert_eq!(fs::read_dir(runs).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_newest_logs_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 10..40 {
+            fs::write(
+                folder.path().join(format!("20200101T0000{number}-1-0.log")),
+                "",
+            )
+            .unwrap();
+        }
+        let log = new_log(folder.path()).unwrap();
+        assert!(!log.exists());
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left.len(), LOGS_KEPT - 1);
+        assert_eq!(left[0], "20200101T000021-1-0.log");
+    }
+}
