@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::http::HttpClient;
-use crate::process::Supervised;
+use crate::process::{Supervised, install_script};
 use crate::stack::REGION;
 use crate::venv::{Venv, last_lines};
+
+const SCRIPT: &str = include_str!("emulator.py");
 
 /// How long the emulator may take until it is healthy; usually half a second.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -98,14 +100,14 @@ impl Emulator {
 
         let mut command = venv.supervisor().command_with_folder(&state, venv.python());
         command
-            .args(["-m", "ministack"])
+            .arg("-u")
+            .arg(install_script(folder, "emulator", SCRIPT)?)
             // Functions inherit the emulator's environment, so nothing of ours may be in it.
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("LANG", "C.UTF-8")
             .env("HOME", &state)
             .env("TMPDIR", &state)
-            .env("PYTHONUNBUFFERED", "1")
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
             .env("GATEWAY_PORT", port.to_string())
             .env("MINISTACK_REGION", REGION)
@@ -235,7 +237,7 @@ mod tests {
         };
         assert_eq!(tail, "  the port is taken");
         assert_eq!(fs::read_to_string(log).unwrap(), "the port is taken\n");
-        assert_eq!(python.calls("-m ministack"), ATTEMPTS as usize);
+        assert_eq!(python.calls("-u"), ATTEMPTS as usize);
     }
 
     #[tokio::test]

@@ -31,7 +31,7 @@ pub(crate) fn program(file: &Path, script: &str) {
     assert!(status.success());
 }
 
-/// A Python that answers the probe and does as told for `-m venv`, `-m pip` and `-m ministack`. It hands the supervisor's script
+/// A Python that answers the probe and does as told for `-m venv`, for `-m pip` and as the emulator. It hands the supervisor's script
 /// to the real interpreter.
 #[derive(Debug)]
 pub(crate) struct FakePython {
@@ -40,7 +40,7 @@ pub(crate) struct FakePython {
 }
 
 impl FakePython {
-    pub(crate) fn new(venv: &str, pip: &str, ministack: &str) -> Self {
+    pub(crate) fn new(venv: &str, pip: &str, emulator: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let real = Search::process()
             .find()
@@ -48,11 +48,11 @@ impl FakePython {
         let script = format!(
             r#"echo "$1 $2" >> '{calls}'
 case "$1 $2" in
+"-u "*) {emulator} ;;
 "-I -c") echo 3.12.1 venv ;;
 "-I -B") exec '{real}' "$@" ;;
 "-m venv") {venv} ;;
 "-m pip") {pip} ;;
-"-m ministack") {ministack} ;;
 esac"#,
             calls = folder.path().join("calls").display(),
             real = real.path().display(),
@@ -79,6 +79,9 @@ esac"#,
     /// How often it was called with these arguments in front.
     pub(crate) fn calls(&self, arguments: &str) -> usize {
         let calls = fs::read_to_string(self.folder.path().join("calls")).unwrap();
-        calls.lines().filter(|line| *line == arguments).count()
+        calls
+            .lines()
+            .filter(|line| line.starts_with(arguments))
+            .count()
     }
 }

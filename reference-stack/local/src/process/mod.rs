@@ -40,17 +40,7 @@ impl Supervisor {
     /// # Errors
     /// The folder cannot be written.
     pub fn install(python: &Path, folder: &Path) -> Result<Self, Error> {
-        let name = format!("supervisor-{}.py", hex(&Sha256::digest(SCRIPT)[..8]));
-        let script = folder.join(name);
-        if !script.exists() {
-            std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-            // Written aside and renamed, so that nobody ever runs half a script.
-            let file =
-                tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write to", folder))?;
-            std::fs::write(file.path(), SCRIPT).map_err(Error::io("write", file.path()))?;
-            file.persist(&script)
-                .map_err(|error| Error::io("write", &script)(error.error))?;
-        }
+        let script = install_script(folder, "supervisor", SCRIPT)?;
         Ok(Self {
             python: python.to_owned(),
             script,
@@ -77,6 +67,21 @@ impl Supervisor {
         command.arg("--").arg(program);
         command
     }
+}
+
+/// Puts a Python script into `folder`, under a name that changes with its text.
+pub(crate) fn install_script(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Error> {
+    let script = folder.join(format!("{name}-{}.py", hex(&Sha256::digest(text)[..8])));
+    if !script.exists() {
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        // Written aside and renamed, so that nobody ever runs half a script.
+        let file =
+            tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write to", folder))?;
+        std::fs::write(file.path(), text).map_err(Error::io("write", file.path()))?;
+        file.persist(&script)
+            .map_err(|error| Error::io("write", &script)(error.error))?;
+    }
+    Ok(script)
 }
 
 impl Supervised {
