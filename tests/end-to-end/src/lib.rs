@@ -1,10 +1,7 @@
 //! What the tests of the reference stack stand on: one [local cloud](local_cloud::Cloud) for all
 //! tests of a binary, started by the first of them.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::{sync::LazyLock, time::Duration};
 
 use local_cloud::{Cloud, Options};
 use tokio::{runtime::Runtime, sync::OnceCell};
@@ -39,15 +36,15 @@ pub fn on_the_cloud(test: impl AsyncFnOnce(&'static Cloud)) {
 ///
 /// Panics if there is none after a minute.
 pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
+    let answer = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{what} did not come within {PATIENCE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
 }
