@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 const INITIALIZATION_TYPE: &str = "AWS_LAMBDA_INITIALIZATION_TYPE";
 
-/// Initialisations that end before the first request is known: its caller never waits for them.
-const INITIALIZED_AHEAD: [&str; 2] = ["provisioned-concurrency", "snap-start"];
+/// The only initialisation that a request waits for. Under provisioned concurrency, after a
+/// SnapStart restore and on managed instances it was over before the request came.
+const ON_DEMAND: &str = "on-demand";
 
 static FIRST: AtomicBool = AtomicBool::new(true);
 
@@ -24,7 +25,7 @@ fn take_from(first: &AtomicBool, initialization_type: impl FnOnce() -> Option<St
     // The load keeps the cache line shared between workers once the flag has been taken.
     first.load(Ordering::Relaxed)
         && first.swap(false, Ordering::Relaxed)
-        && initialization_type().is_none_or(|kind| !INITIALIZED_AHEAD.contains(&kind.as_str()))
+        && initialization_type().is_none_or(|kind| kind == ON_DEMAND)
 }
 
 #[cfg(test)]
@@ -49,5 +50,9 @@ mod tests {
             [false, false]
         );
         assert_eq!(first_and_second(Some("snap-start")), [false, false]);
+        assert_eq!(
+            first_and_second(Some("lambda-managed-instances")),
+            [false, false]
+        );
     }
 }

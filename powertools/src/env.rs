@@ -13,6 +13,12 @@ pub const LOG_LEVEL: &str = "POWERTOOLS_LOG_LEVEL";
 pub const LOG_LEVEL_ALIAS: &str = "LOG_LEVEL";
 /// The level set by Lambda's advanced logging controls; it wins over everything else.
 pub const LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
+/// The share of invocations that are logged at `DEBUG`, from 0 to 1.
+pub const LOGGER_SAMPLE_RATE: &str = "POWERTOOLS_LOGGER_SAMPLE_RATE";
+/// Whether the event of each invocation is logged.
+pub const LOGGER_LOG_EVENT: &str = "POWERTOOLS_LOGGER_LOG_EVENT";
+/// Whether the function is being developed: log lines are for people.
+pub const DEV: &str = "POWERTOOLS_DEV";
 /// The CloudWatch namespace of the metrics.
 pub const METRICS_NAMESPACE: &str = "POWERTOOLS_METRICS_NAMESPACE";
 /// Whether metrics are left out.

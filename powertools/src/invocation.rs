@@ -64,7 +64,7 @@ impl Invocation {
     /// Returns whether this is the first invocation of its execution environment.
     ///
     /// Never true under provisioned concurrency or after a SnapStart restore, where the
-    /// environment was initialised before the request came.
+    /// environment was initialised before the request came, and never without a context.
     #[must_use]
     pub fn is_cold_start(&self) -> bool {
         self.inner.cold_start
@@ -99,7 +99,9 @@ impl Invocation {
         Self {
             inner: Arc::new(Inner {
                 context: context.cloned().unwrap_or_default(),
-                cold_start: cold_start::take(),
+                // A call without a context comes from elsewhere: a router that is warmed up during
+                // start-up, say. It must not use up what the first request is to be told.
+                cold_start: context.is_some() && cold_start::take(),
                 #[cfg(feature = "logging")]
                 logging: Default::default(),
                 #[cfg(feature = "metrics")]

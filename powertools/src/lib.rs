@@ -61,9 +61,10 @@
 //! comes next so that its span covers the time of the rest.
 //!
 //! The layers wrap the handler, not the runtime: at `Runtime::layer` the answer has already been
-//! sent, and an error can no longer be seen. A panic or a timeout drops the handler's future, so
-//! what the layers hold is written from a drop guard; panics have to unwind for that
-//! (`panic = "unwind"`, the default).
+//! sent, and an error can no longer be seen. A panic, or a timeout of tower or tokio, drops the
+//! handler's future, so what the layers hold is written from a drop guard; panics have to unwind
+//! for that (`panic = "unwind"`, the default). Lambda's own timeout ends the process without a
+//! word: what is not written by then is lost.
 //!
 //! # One invocation
 //!
@@ -107,6 +108,8 @@ mod cold_start;
 mod context;
 pub mod env;
 mod invocation;
+#[cfg(feature = "logging")]
+mod json;
 #[cfg(any(feature = "logging", feature = "metrics"))]
 mod output;
 

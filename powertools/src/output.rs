@@ -1,10 +1,21 @@
 //! Where lines go: standard output, or a writer that is passed in.
 
 use std::{
+    cell::RefCell,
+    collections::VecDeque,
     fmt,
     io::{self, Write},
     sync::{Arc, Mutex, PoisonError},
 };
+
+thread_local! {
+    /// Lines that a writer's own code makes while it writes, in a writer that may be locked. `None`
+    /// while nothing is being written.
+    static NESTED: RefCell<Option<VecDeque<Nested>>> = const { RefCell::new(None) };
+}
+
+/// A line that waits until the one before it is out, and where it goes.
+type Nested = (Arc<Mutex<dyn Write + Send>>, Box<[u8]>);
 
 #[derive(Clone, Default)]
 pub(crate) enum Output {
@@ -23,14 +34,51 @@ impl Output {
     ///
     /// Telemetry never fails an invocation: what cannot be written is lost.
     pub(crate) fn write_line(&self, line: &[u8]) {
-        let _ = match self {
-            Self::Stdout => io::stdout().lock().write_all(line),
-            Self::Writer(writer) => {
-                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-                writer.write_all(line).and_then(|()| writer.flush())
+        match self {
+            Self::Stdout => {
+                let _ = io::stdout().lock().write_all(line);
             }
-        };
+            Self::Writer(writer) => write_in_turn(writer, line),
+        }
     }
+}
+
+/// Writes a line, and then those that the writer's own code has made meanwhile.
+fn write_in_turn(writer: &Arc<Mutex<dyn Write + Send>>, line: &[u8]) {
+    /// Ends the turn, also when the writer panics.
+    struct Turn;
+
+    impl Drop for Turn {
+        fn drop(&mut self) {
+            NESTED.set(None);
+        }
+    }
+
+    let is_nested = NESTED.with_borrow_mut(|nested| match nested {
+        Some(lines) => {
+            lines.push_back((Arc::clone(writer), line.into()));
+            true
+        }
+        None => {
+            *nested = Some(VecDeque::new());
+            false
+        }
+    });
+    if is_nested {
+        return;
+    }
+    let _turn = Turn;
+    write(writer, line);
+    while let Some((writer, line)) =
+        NESTED.with_borrow_mut(|nested| nested.as_mut().and_then(VecDeque::pop_front))
+    {
+        write(&writer, &line);
+    }
+}
+
+fn write(writer: &Mutex<dyn Write + Send>, line: &[u8]) {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = writer.write_all(line).and_then(|()| writer.flush());
 }
 
 impl fmt::Debug for Output {
@@ -58,6 +106,63 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_writer_that_makes_lines_of_its_own_gets_them_after_the_first() {
+        struct Chatty {
+            lines: Arc<Mutex<Vec<String>>>,
+            output: Arc<std::sync::OnceLock<Output>>,
+        }
+
+        impl Write for Chatty {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                let text = String::from_utf8_lossy(line).into_owned();
+                if text == "outer\n" {
+                    self.output.get().unwrap().write_line(b"inner\n");
+                }
+                self.lines.lock().unwrap().push(text);
+                Ok(line.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let cell = Arc::new(std::sync::OnceLock::new());
+        let output = Output::new(Chatty {
+            lines: Arc::clone(&lines),
+            output: Arc::clone(&cell),
+        });
+        cell.set(output.clone()).unwrap();
+        output.write_line(b"outer\n");
+        assert_eq!(*lines.lock().unwrap(), ["outer\n", "inner\n"]);
+    }
+
+    #[test]
+    fn a_writer_that_panics_ends_its_turn() {
+        struct Panics(Arc<Mutex<usize>>);
+
+        impl Write for Panics {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                *self.0.lock().unwrap() += 1;
+                panic!("no disk");
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let tries = Arc::default();
+        let output = Output::new(Panics(Arc::clone(&tries)));
+        for _ in 0..2 {
+            let write = std::panic::AssertUnwindSafe(|| output.write_line(b"line\n"));
+            assert!(std::panic::catch_unwind(write).is_err());
+        }
+        assert_eq!(*tries.lock().unwrap(), 2);
     }
 
     #[test]

@@ -90,6 +90,38 @@ async fn a_line_has_the_keys_of_the_other_toolkits_in_their_order() {
 }
 
 #[tokio::test]
+async fn the_line_is_as_the_docs_show_it() {
+    const DOCS: &str = include_str!("../src/logging/mod.rs");
+
+    let shown = DOCS
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"//! {"level""#))
+        .map(|rest| format!(r#"{{"level"{rest}"#))
+        .unwrap();
+    let (output, _guard) = capture(logger());
+    let mut event = event("52fdfc07");
+    event.context.xray_trace_id = Some(HEADER.to_owned());
+    let service = ServiceBuilder::new()
+        .layer(LoggingLayer::new().correlation_id(payload))
+        .service_fn(|event: LambdaEvent<&'static str>| async move {
+            logging::append_key("order", event.payload);
+            info!(total = 2500, "order placed");
+            Ok::<_, Infallible>(())
+        });
+    service.oneshot(event).await.unwrap();
+
+    // What differs from run to run is taken from the docs.
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let mut line = output.lines().remove(0);
+    let written = &output.json()[0];
+    for key in ["location", "timestamp", "cold_start"] {
+        line = line.replacen(&written[key].to_string(), &shown[key].to_string(), 1);
+    }
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), shown);
+    assert!(DOCS.contains(&format!("//! {line}\n")), "{line}");
+}
+
+#[tokio::test]
 async fn a_line_outside_of_an_invocation_has_no_context_keys() {
     let (output, _guard) = capture(logger());
     info!("starting");

@@ -1,7 +1,8 @@
-use std::{error::Error, fmt, ops::Range};
+use std::ops::Range;
 
-use serde::{Serialize, Serializer};
-use tracing::field::{Field, Visit};
+use serde::Serialize;
+
+use crate::json;
 
 /// Keys the line itself owns: a field of that name is left out.
 const RESERVED: [&str; 6] = [
@@ -13,10 +14,13 @@ const RESERVED: [&str; 6] = [
     "xray_trace_id",
 ];
 
+/// How many bytes of replaced values are kept before they are given back.
+const MAX_GARBAGE: usize = 1024;
+
 /// The members of a JSON object, each serialised once and kept as bytes.
 ///
 /// A name that comes again replaces the value and keeps its place, as in the other toolkits.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Fields {
     bytes: Vec<u8>,
     members: Vec<Member>,
@@ -27,6 +31,18 @@ pub(super) struct Fields {
 struct Member {
     name: Range<usize>,
     value: Range<usize>,
+    is_error: bool,
+}
+
+/// A member as it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemberRef<'a> {
+    /// The name as a JSON string.
+    pub(super) name: &'a [u8],
+    /// The value as JSON.
+    pub(super) value: &'a [u8],
+    /// Whether the value is an [`ErrorRecord`](super::value::ErrorRecord).
+    pub(super) is_error: bool,
 }
 
 impl Fields {
@@ -35,213 +51,118 @@ impl Fields {
         self.members.clear();
     }
 
-    /// Adds a member; what cannot be serialised becomes `null`, for a line is never lost.
-    pub(super) fn insert(&mut self, name: &str, value: impl Serialize) {
-        if !RESERVED.contains(&name) {
-            self.insert_reserved(name, value);
-        }
+    pub(super) const fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
-    fn insert_reserved(&mut self, name: &str, value: impl Serialize) {
+    /// Adds a member; what cannot be serialised becomes `null`, for a line is never lost.
+    pub(super) fn insert(&mut self, name: &str, value: impl Serialize) {
+        self.insert_with(name, false, |bytes| json::write(bytes, value));
+    }
+
+    /// Adds a member whose value is an [`ErrorRecord`](super::value::ErrorRecord).
+    pub(super) fn insert_error(&mut self, name: &str, error: impl Serialize) {
+        self.insert_with(name, true, |bytes| json::write(bytes, error));
+    }
+
+    /// Adds a member whose value is JSON already.
+    pub(super) fn insert_json(&mut self, name: &str, json: &str) {
+        self.insert_with(name, false, |bytes| {
+            let start = bytes.len();
+            bytes.extend_from_slice(json.as_bytes());
+            json::put_on_one_line(&mut bytes[start..]);
+        });
+    }
+
+    fn insert_with(&mut self, name: &str, is_error: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        if RESERVED.contains(&name) {
+            return;
+        }
         let start = self.bytes.len();
-        write_json(&mut self.bytes, name);
+        json::write(&mut self.bytes, name);
         let name_end = self.bytes.len();
-        write_json(&mut self.bytes, value);
-        self.place(start..name_end, name_end..self.bytes.len());
+        write(&mut self.bytes);
+        self.place(Member {
+            name: start..name_end,
+            value: name_end..self.bytes.len(),
+            is_error,
+        });
     }
 
     /// Removes a member; an unknown name is no error.
     pub(super) fn remove(&mut self, name: &str) {
         let mut quoted = Vec::new();
-        write_json(&mut quoted, name);
+        json::write(&mut quoted, name);
         let bytes = &self.bytes;
         self.members
             .retain(|member| bytes[member.name.clone()] != *quoted);
+        self.collect_garbage();
+    }
+
+    /// Returns one member as an object of its own, empty if there is none of that name.
+    pub(super) fn only(&self, name: &str) -> Self {
+        let mut quoted = Vec::new();
+        json::write(&mut quoted, name);
+        let mut only = Self::default();
+        if let Some(member) = self.iter().find(|member| member.name == quoted) {
+            only.push(member);
+        }
+        only
     }
 
     /// Adds all members of another object.
     pub(super) fn extend(&mut self, other: &Self) {
-        for member in &other.members {
-            let start = self.bytes.len();
-            self.bytes
-                .extend_from_slice(&other.bytes[member.name.clone()]);
-            let name_end = self.bytes.len();
-            self.bytes
-                .extend_from_slice(&other.bytes[member.value.clone()]);
-            self.place(start..name_end, name_end..self.bytes.len());
+        for member in other.iter() {
+            self.push(member);
         }
     }
 
-    fn place(&mut self, name: Range<usize>, value: Range<usize>) {
+    pub(super) fn push(&mut self, member: MemberRef<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(member.name);
+        let name_end = self.bytes.len();
+        self.bytes.extend_from_slice(member.value);
+        self.place(Member {
+            name: start..name_end,
+            value: name_end..self.bytes.len(),
+            is_error: member.is_error,
+        });
+    }
+
+    fn place(&mut self, added: Member) {
         let bytes = &self.bytes;
-        let same_name = |member: &&mut Member| bytes[member.name.clone()] == bytes[name.clone()];
+        let same_name =
+            |member: &&mut Member| bytes[member.name.clone()] == bytes[added.name.clone()];
         match self.members.iter_mut().find(same_name) {
-            Some(member) => member.value = value,
-            None => self.members.push(Member { name, value }),
+            Some(member) => {
+                member.value = added.value;
+                member.is_error = added.is_error;
+            }
+            None => self.members.push(added),
         }
     }
 
-    pub(super) fn contains(&self, quoted_name: &[u8]) -> bool {
-        self.members
+    /// Gives back what replaced and removed values take, once it is worth it: a key that a loop
+    /// sets again and again stays one key.
+    pub(super) fn collect_garbage(&mut self) {
+        let used: usize = self
+            .members
             .iter()
-            .any(|member| self.bytes[member.name.clone()] == *quoted_name)
-    }
-
-    /// Appends `,"name":value` for every member.
-    pub(super) fn write(&self, line: &mut Vec<u8>) {
-        for member in &self.members {
-            line.push(b',');
-            line.extend_from_slice(&self.bytes[member.name.clone()]);
-            line.push(b':');
-            line.extend_from_slice(&self.bytes[member.value.clone()]);
-        }
-    }
-}
-
-/// Appends a value as compact JSON, or `null` where it cannot be serialised.
-pub(super) fn write_json(bytes: &mut Vec<u8>, value: impl Serialize) {
-    let start = bytes.len();
-    if serde_json::to_writer(&mut *bytes, &value).is_err() {
-        bytes.truncate(start);
-        bytes.extend_from_slice(b"null");
-    }
-}
-
-/// Collects the fields of a `tracing` event or span.
-pub(super) struct FieldVisitor<'a> {
-    fields: &'a mut Fields,
-    /// Where an event's message goes; a span has none.
-    message: Option<&'a mut Vec<u8>>,
-}
-
-impl<'a> FieldVisitor<'a> {
-    pub(super) fn event(fields: &'a mut Fields, message: &'a mut Vec<u8>) -> Self {
-        Self {
-            fields,
-            message: Some(message),
+            .map(|member| member.name.len() + member.value.len())
+            .sum();
+        if self.bytes.len() > 2 * used + MAX_GARBAGE {
+            let mut compact = Self::default();
+            compact.extend(self);
+            *self = compact;
         }
     }
 
-    pub(super) fn span(fields: &'a mut Fields) -> Self {
-        Self {
-            fields,
-            message: None,
-        }
-    }
-
-    fn insert(&mut self, field: &Field, value: impl Serialize) {
-        match (field.name(), &mut self.message) {
-            ("message", Some(message)) => {
-                message.clear();
-                write_json(message, value);
-            }
-            (name, _) => {
-                if let Some(name) = key_of(name) {
-                    self.fields.insert(name, value);
-                }
-            }
-        }
-    }
-}
-
-/// Returns the log key of a `tracing` field, or `None` for one that speaks to the tracer only.
-///
-/// `annotation.order_id` becomes `order_id`: what indexes a trace is worth searching logs by.
-fn key_of(field: &str) -> Option<&str> {
-    if field.starts_with("otel.") || field.starts_with("metadata.") {
-        return None;
-    }
-    let field = field.strip_prefix("annotation.").unwrap_or(field);
-    Some(field.strip_prefix("r#").unwrap_or(field))
-}
-
-impl Visit for FieldVisitor<'_> {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.insert(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field, value);
-    }
-
-    fn record_i128(&mut self, field: &Field, value: i128) {
-        self.insert(field, value);
-    }
-
-    fn record_u128(&mut self, field: &Field, value: u128) {
-        self.insert(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field, value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, value);
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.insert(field, ErrorChain(value));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.insert(field, DebugText(value));
-    }
-}
-
-/// `Debug` output as a JSON string, written without a copy in between.
-struct DebugText<'a>(&'a dyn fmt::Debug);
-
-impl Serialize for DebugText<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Unfailing(format_args!("{:?}", self.0)))
-    }
-}
-
-/// Text that ends where its formatting fails: serde_json panics at such a failure.
-struct Unfailing<'a>(fmt::Arguments<'a>);
-
-impl fmt::Display for Unfailing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _ = f.write_fmt(self.0);
-        Ok(())
-    }
-}
-
-/// `{"message":"…","chain":["…"]}`; the chain holds the sources, outermost first, if there are any.
-struct ErrorChain<'a>(&'a (dyn Error + 'static));
-
-impl Serialize for ErrorChain<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("message", &DisplayText(self.0))?;
-        if self.0.source().is_some() {
-            map.serialize_entry("chain", &Sources(self.0))?;
-        }
-        map.end()
-    }
-}
-
-struct Sources<'a>(&'a (dyn Error + 'static));
-
-impl Serialize for Sources<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let sources = std::iter::successors(self.0.source(), |&error| error.source());
-        serializer.collect_seq(sources.map(DisplayText))
-    }
-}
-
-struct DisplayText<'a>(&'a (dyn Error + 'static));
-
-impl Serialize for DisplayText<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Unfailing(format_args!("{}", self.0)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = MemberRef<'_>> {
+        self.members.iter().map(|member| MemberRef {
+            name: &self.bytes[member.name.clone()],
+            value: &self.bytes[member.value.clone()],
+            is_error: member.is_error,
+        })
     }
 }
 
@@ -250,9 +171,11 @@ mod tests {
     use super::*;
 
     fn written(fields: &Fields) -> String {
-        let mut line = Vec::new();
-        fields.write(&mut line);
-        String::from_utf8(line).unwrap()
+        let members = fields.iter().map(|member| {
+            let text = |bytes| str::from_utf8(bytes).unwrap();
+            format!("{}:{}", text(member.name), text(member.value))
+        });
+        members.collect::<Vec<_>>().join(",")
     }
 
     #[test]
@@ -261,7 +184,7 @@ mod tests {
         fields.insert("a", 1);
         fields.insert("b", "x");
         fields.insert("a", 2.5);
-        assert_eq!(written(&fields), r#","a":2.5,"b":"x""#);
+        assert_eq!(written(&fields), r#""a":2.5,"b":"x""#);
     }
 
     #[test]
@@ -273,7 +196,7 @@ mod tests {
         inner.insert("b", 2);
         inner.insert("c", 2);
         outer.extend(&inner);
-        assert_eq!(written(&outer), r#","a":1,"b":2,"c":2"#);
+        assert_eq!(written(&outer), r#""a":1,"b":2,"c":2"#);
     }
 
     #[test]
@@ -282,58 +205,31 @@ mod tests {
         for name in RESERVED {
             fields.insert(name, "mine");
         }
-        assert_eq!(written(&fields), "");
+        assert!(fields.is_empty());
     }
 
     #[test]
     fn names_and_values_are_escaped() {
         let mut fields = Fields::default();
         fields.insert("a\"b", "c\nd");
-        assert_eq!(written(&fields), r#","a\"b":"c\nd""#);
+        assert_eq!(written(&fields), r#""a\"b":"c\nd""#);
         fields.remove("a\"b");
         assert_eq!(written(&fields), "");
     }
 
     #[test]
-    fn what_cannot_be_serialised_does_not_cost_the_line() {
-        struct Broken;
-        impl fmt::Debug for Broken {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("half")?;
-                Err(fmt::Error)
-            }
+    fn a_key_that_is_set_again_and_again_takes_no_more_memory() {
+        let mut fields = Fields::default();
+        fields.insert("kept", "as it is");
+        for progress in 0..100_000 {
+            fields.insert("progress", progress);
+            fields.collect_garbage();
         }
-
-        let mut fields = Fields::default();
-        fields.insert("broken", DebugText(&Broken));
-        fields.insert("infinite", f64::INFINITY);
-        assert_eq!(written(&fields), r#","broken":"half","infinite":null"#);
-    }
-
-    #[test]
-    fn an_error_shows_its_chain() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("order cannot be stored")]
-        struct Outer(#[source] std::io::Error);
-
-        let error = Outer(std::io::Error::other("connection reset"));
-        let mut fields = Fields::default();
-        fields.insert("error", ErrorChain(&error));
-        fields.insert("cause", ErrorChain(&error.0));
-        assert_eq!(
-            written(&fields),
-            concat!(
-                r#","error":{"message":"order cannot be stored","chain":["connection reset"]}"#,
-                r#","cause":{"message":"connection reset"}"#
-            )
+        assert!(
+            fields.bytes.len() <= 2 * MAX_GARBAGE,
+            "{}",
+            fields.bytes.len()
         );
-    }
-
-    #[test]
-    fn fields_for_the_tracer_are_left_out() {
-        assert_eq!(key_of("otel.name"), None);
-        assert_eq!(key_of("metadata.cart"), None);
-        assert_eq!(key_of("annotation.order_id"), Some("order_id"));
-        assert_eq!(key_of("r#type"), Some("type"));
+        assert_eq!(written(&fields), r#""kept":"as it is","progress":99999"#);
     }
 }

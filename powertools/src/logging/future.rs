@@ -1,11 +1,12 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 
-use crate::InvocationFuture;
+use super::subscriber::flush;
+use crate::{Invocation, InvocationFuture};
 
 pin_project! {
     /// The future of [`LoggingService`](super::LoggingService).
@@ -13,19 +14,65 @@ pin_project! {
     pub struct ResponseFuture<F> {
         #[pin]
         inner: InvocationFuture<F>,
+        // After `inner`: what the handler logs while it is dropped is held back too.
+        end: Option<End>,
     }
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn new(inner: InvocationFuture<F>) -> Self {
-        Self { inner }
+    pub(super) const fn new(inner: InvocationFuture<F>, end: End) -> Self {
+        Self {
+            inner,
+            end: Some(end),
+        }
     }
 }
 
-impl<F: Future> Future for ResponseFuture<F> {
+impl<F, T, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+{
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx)
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        if let Some(end) = this.end.take() {
+            end.reached(result.is_ok());
+        }
+        Poll::Ready(result)
+    }
+}
+
+/// Ends an invocation's buffer. Dropped before its end was reached, the handler panicked or was
+/// cancelled.
+#[derive(Debug)]
+pub(super) struct End {
+    invocation: Invocation,
+    flush_on_error: bool,
+}
+
+impl End {
+    pub(super) const fn new(invocation: Invocation, flush_on_error: bool) -> Self {
+        Self {
+            invocation,
+            flush_on_error,
+        }
+    }
+
+    fn reached(mut self, is_ok: bool) {
+        self.flush_on_error &= !is_ok;
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.flush_on_error {
+            flush(&self.invocation);
+        } else {
+            // Dropped outside of the lock.
+            let held_back = std::mem::take(&mut *self.invocation.logging().held_back());
+            drop(held_back);
+        }
     }
 }

@@ -1,16 +1,23 @@
-use std::io::Write;
+use std::{fmt, io::Write, sync::Arc};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tracing::{Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, registry::LookupSpan};
 
 use super::{
-    fields::write_json,
-    level,
-    subscriber::{JsonLines, Threshold},
+    Format, JsonFormat, LoggerError, PrettyFormat,
+    buffer::Buffer,
+    fields::Fields,
+    level::{self, Levels},
+    redact::Redaction,
+    sampling::Sampler,
+    subscriber::{LineWriter, Lines},
+    threshold::Threshold,
 };
 use crate::{
     env::{self, Env},
+    json,
     output::Output,
 };
 
@@ -20,14 +27,18 @@ const SERVICE_UNDEFINED: &str = "service_undefined";
 /// How events become lines; makes the layer for `tracing_subscriber`.
 ///
 /// See the [module docs](super).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Logger {
     service: String,
-    level: LevelFilter,
-    level_set_by_lambda: Option<LevelFilter>,
+    format: Arc<dyn Format>,
+    keys: Fields,
+    redaction: Redaction,
+    threshold: Threshold,
     output: Output,
     now: fn() -> Timestamp,
+    /// What is wrong with the environment: told by the first lines.
+    complaints: Vec<String>,
 }
 
 impl Logger {
@@ -43,21 +54,51 @@ impl Logger {
     /// | variable | sets | default |
     /// |---|---|---|
     /// | `POWERTOOLS_SERVICE_NAME` | [`service`](Self::service) | `service_undefined` |
-    /// | `POWERTOOLS_LOG_LEVEL`, `LOG_LEVEL` | [`level`](Self::level) | `INFO` |
+    /// | `POWERTOOLS_LOG_LEVEL`, `LOG_LEVEL` | [`level`](Self::level), and those of targets: `INFO,hyper=WARN` | `INFO` |
     /// | `AWS_LAMBDA_LOG_LEVEL` | the level, over everything else | |
+    /// | `POWERTOOLS_LOGGER_SAMPLE_RATE` | [`sample_rate`](Self::sample_rate) | 0 |
+    /// | `POWERTOOLS_DEV` | [`PrettyFormat`] | `false` |
     ///
     /// Levels are `TRACE`, `DEBUG`, `INFO`, `WARN` (`WARNING`), `ERROR` (`FATAL`, `CRITICAL`) and
-    /// `OFF` (`SILENT`); another word counts as unset.
+    /// `OFF` (`SILENT`). What cannot be read counts as unset, and one warning line names the
+    /// variable: a wrong setting must not stop a function.
     pub fn from_env(env: &Env) -> Self {
+        let mut complaints = Vec::new();
+        let mut read = Reader {
+            env,
+            complaints: &mut complaints,
+        };
+        let levels = read
+            .parsed(env::LOG_LEVEL, str::parse)
+            .or_else(|| read.parsed(env::LOG_LEVEL_ALIAS, str::parse));
+        let set_by_lambda = read.parsed(env::LAMBDA_LOG_LEVEL, |value| {
+            level::parse(value).ok_or_else(|| LoggerError::Level {
+                value: value.to_owned(),
+            })
+        });
+        let sampler = read.parsed(env::LOGGER_SAMPLE_RATE, Sampler::parse);
+        let format: Arc<dyn Format> = if env.flag(env::DEV) == Some(true) {
+            Arc::new(PrettyFormat::new())
+        } else {
+            Arc::new(JsonFormat::new())
+        };
         Self {
             service: env
                 .get(env::SERVICE_NAME)
                 .unwrap_or(SERVICE_UNDEFINED)
                 .to_owned(),
-            level: level::from_env(env).unwrap_or(LevelFilter::INFO),
-            level_set_by_lambda: level::set_by_lambda(env),
+            format,
+            keys: Fields::default(),
+            redaction: Redaction::default(),
+            threshold: Threshold {
+                levels: levels.unwrap_or_else(|| Levels::new(LevelFilter::INFO)),
+                set_by_lambda,
+                sampler: sampler.filter(|sampler| sampler.rate() > 0.0),
+                buffer: None,
+            },
             output: Output::default(),
             now: Timestamp::now,
+            complaints,
         }
     }
 
@@ -75,36 +116,179 @@ impl Logger {
     /// Lambda's advanced logging controls, `AWS_LAMBDA_LOG_LEVEL`, wins over all of them: Lambda
     /// would drop the other lines.
     pub fn level(mut self, level: Level) -> Self {
-        self.level = level.into();
+        self.threshold.levels.set_default(level.into());
+        self
+    }
+
+    /// Sets the level of one target, a module or crate, and of what is inside it.
+    ///
+    /// Defaults to the level of all. A target with a level of its own keeps it also in an
+    /// invocation that is sampled, buffered, or given a level by its request.
+    pub fn target_level(mut self, target: impl Into<String>, level: Level) -> Self {
+        self.threshold
+            .levels
+            .set_target(target.into(), level.into());
+        self
+    }
+
+    /// Sets the levels as text, `INFO,hyper=WARN`, as the environment has them.
+    ///
+    /// Defaults to [`level`](Self::level)'s.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a word is no level.
+    pub fn levels(mut self, levels: &str) -> Result<Self, LoggerError> {
+        self.threshold.levels = levels.parse()?;
+        Ok(self)
+    }
+
+    /// Has this share of the invocations log at `DEBUG`, drawn anew for each.
+    ///
+    /// Defaults to `POWERTOOLS_LOGGER_SAMPLE_RATE`, then to 0. Where there is a rate, lines have it
+    /// as `sampling_rate`.
+    ///
+    /// # Errors
+    ///
+    /// Fails for a rate that is not from 0 to 1.
+    pub fn sample_rate(mut self, rate: f64) -> Result<Self, LoggerError> {
+        self.threshold.sampler = Some(Sampler::new(rate)?).filter(|sampler| sampler.rate() > 0.0);
+        Ok(self)
+    }
+
+    /// Sets where chance comes from when an invocation is drawn: a number from 0 to below 1.
+    ///
+    /// Defaults to a random one. To be called after [`sample_rate`](Self::sample_rate).
+    pub fn with_random(mut self, random: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        self.threshold.sampler = self
+            .threshold
+            .sampler
+            .map(|sampler| sampler.with_random(random));
+        self
+    }
+
+    /// Holds back less important lines until an error makes them matter; see [`Buffer`].
+    ///
+    /// Defaults to no buffer.
+    pub fn buffer(mut self, buffer: Buffer) -> Self {
+        self.threshold.buffer = Some(buffer);
+        self
+    }
+
+    /// Adds a key to every line of the process; one of the same name is replaced.
+    ///
+    /// Defaults to none. What belongs to one invocation goes into
+    /// [`append_key`](super::append_key).
+    pub fn key(mut self, name: &str, value: impl Serialize) -> Self {
+        self.keys.insert(name, value);
+        self
+    }
+
+    /// Never writes the values of fields of these names, whatever they are, at the top of the line
+    /// or inside nested JSON: `"*****"` stands in their place.
+    ///
+    /// Defaults to none. Text inside of messages is not looked at.
+    pub fn redact<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        for name in names {
+            self.redaction.add(name.as_ref());
+        }
+        self
+    }
+
+    /// Sets how lines look.
+    ///
+    /// Defaults to [`JsonFormat`], and to [`PrettyFormat`] when `POWERTOOLS_DEV` is on.
+    pub fn with_format(mut self, format: impl Format) -> Self {
+        self.format = Arc::new(format);
         self
     }
 
     /// Sets where lines are written; each is one call of `write`.
     ///
-    /// Defaults to the standard output, which Lambda sends to CloudWatch Logs.
+    /// Defaults to the standard output, which Lambda sends to CloudWatch Logs. What cannot be
+    /// written is lost; the invocation goes on.
     pub fn with_writer(mut self, writer: impl Write + Send + 'static) -> Self {
         self.output = Output::new(writer);
         self
     }
 
     /// Makes the layer that writes the lines, for a `tracing_subscriber` registry.
+    ///
+    /// Records of the crate `log` arrive too when the registry is installed by `init`.
     pub fn subscriber_layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let mut service = br#""service":"#.to_vec();
-        write_json(&mut service, &self.service);
-        let lines = JsonLines {
+        let mut service = Vec::new();
+        json::write(&mut service, &self.service);
+        let writer = LineWriter {
+            format: Arc::clone(&self.format),
             service,
+            keys: self.keys.clone(),
+            redaction: self.redaction.clone(),
+            sampler: self.threshold.sampler.clone(),
+            buffer: self.threshold.buffer,
             output: self.output.clone(),
             now: self.now,
         };
-        lines.with_filter(Threshold(self.level_set_by_lambda.unwrap_or(self.level)))
+        for complaint in self.complaints.iter().chain(&self.filtered_by_lambda()) {
+            writer.warn(&self.keys, None, complaint);
+        }
+        Lines {
+            writer: Arc::new(writer),
+        }
+        .with_filter(self.threshold.clone())
+    }
+
+    /// Lambda drops lines below its own level, and would drop what the buffer brings out.
+    fn filtered_by_lambda(&self) -> Option<String> {
+        let buffer = self.threshold.buffer?;
+        let lambda = self.threshold.set_by_lambda?;
+        (buffer.level > lambda).then(|| {
+            format!(
+                "lines at {} are not buffered: {} is {lambda}",
+                buffer.level,
+                env::LAMBDA_LOG_LEVEL
+            )
+        })
+    }
+}
+
+/// Reads variables, and notes what is wrong with them.
+struct Reader<'a> {
+    env: &'a Env,
+    complaints: &'a mut Vec<String>,
+}
+
+impl Reader<'_> {
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, LoggerError>,
+    ) -> Option<T> {
+        match parse(self.env.get(name)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.complaints.push(format!("{name} is ignored: {error}"));
+                None
+            }
+        }
     }
 }
 
 impl Default for Logger {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Logger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logger")
+            .field("service", &self.service)
+            .field("format", &self.format)
+            .field("threshold", &self.threshold)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }

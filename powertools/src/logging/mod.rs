@@ -95,26 +95,81 @@
 //! Of the fields that speak to the [tracer](crate#features), `annotation.x` appears as `x`;
 //! `metadata.x` and `otel.x` are left out.
 //!
+//! Beyond what `tracing` can carry, [`json`](json()) nests any serialisable value, and
+//! [`error`](error()) tells an error's type, chain, place and backtrace. An `ERROR` event with the
+//! field `fatal = true` has the level `FATAL`.
+//!
+//! Another look is [another format](Format): keys in another order or under other names
+//! ([`JsonFormat`]), the Elastic Common Schema ([`EcsFormat`]), text for people
+//! ([`PrettyFormat`], or `POWERTOOLS_DEV`), or byte for byte the line of Powertools for Python
+//! ([`compat::PythonFormat`]).
+//!
+//! # Which events become lines
+//!
+//! Those up to the level of the [`Logger`], or of their [target](Logger::target_level). In a single
+//! invocation it may be more:
+//!
+//! | what | up to | set by |
+//! |---|---|---|
+//! | the invocation was drawn | `DEBUG` | [`Logger::sample_rate`], `POWERTOOLS_LOGGER_SAMPLE_RATE` |
+//! | its request asks for it | any level | [`LoggingLayer::request_level`] |
+//! | lines are held back until an error | `DEBUG` | [`Logger::buffer`] |
+//!
+//! `AWS_LAMBDA_LOG_LEVEL`, the level of Lambda's advanced logging controls, wins over all of them:
+//! Lambda itself drops what is below it.
+//!
+//! # Secrets
+//!
+//! Fields named to [`Logger::redact`] are never written, wherever in a line they stand. Text inside
+//! of messages is not looked at.
+//!
 //! # Which invocation a line belongs to
 //!
 //! The one that [`Invocation::current`](crate::Invocation::current) finds; where there is none,
 //! because a task was spawned, that of the nearest span which was made inside one. So a spawned
 //! task needs either [`Invocation::scope`](crate::Invocation::scope) or tracing's `.instrument(span)`.
 
+mod buffer;
+pub mod compat;
 mod correlation;
+mod error;
 mod fields;
+mod format;
 mod future;
+mod hooks;
+mod keys;
 mod layer;
 mod level;
+mod line;
 mod logger;
+mod redact;
+mod sampling;
 mod service;
 mod state;
 mod subscriber;
+mod threshold;
+mod value;
+mod visitor;
 
+pub use buffer::Buffer;
 pub use correlation::CorrelationId;
+pub use error::LoggerError;
+pub use format::{EcsFormat, JsonFormat, PrettyFormat};
 pub use future::ResponseFuture;
+pub use hooks::{EventJson, RawEvent, RequestLevel};
+pub use keys::{
+    KeyGuard, append_key, clear_keys, correlation_id, remove_key, scoped_key, set_correlation_id,
+};
 pub use layer::LoggingLayer;
+pub use line::{Format, Line, Location};
 pub use logger::Logger;
 pub use service::LoggingService;
 pub(crate) use state::State;
-pub use state::{append_key, correlation_id, remove_key, set_correlation_id};
+pub use value::{ErrorValue, Json, error, error_of_type, json};
+
+/// Writes what the running invocation has [held back](Buffer) so far.
+pub fn flush_buffer() {
+    if let Some(invocation) = crate::Invocation::current() {
+        subscriber::flush(&invocation);
+    }
+}

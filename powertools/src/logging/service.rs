@@ -1,36 +1,38 @@
 use std::{
-    any::type_name,
     fmt,
     task::{Context, Poll},
 };
 
 use tower_service::Service;
+use tracing::{info, warn};
 
-use super::{CorrelationId, ResponseFuture};
+use super::{
+    CorrelationId, EventJson, LoggingLayer, RequestLevel, ResponseFuture, future::End, keys,
+    threshold, value,
+};
 use crate::{HasContext, Invocation};
 
 /// The service that [`LoggingLayer`](super::LoggingLayer) makes.
 ///
 /// See the [module docs](super).
 #[derive(Clone)]
-pub struct LoggingService<S, C = ()> {
+pub struct LoggingService<S, C = (), L = (), E = ()> {
     inner: S,
-    correlation_id: C,
+    layer: LoggingLayer<C, L, E>,
 }
 
-impl<S, C> LoggingService<S, C> {
-    pub(super) const fn new(inner: S, correlation_id: C) -> Self {
-        Self {
-            inner,
-            correlation_id,
-        }
+impl<S, C, L, E> LoggingService<S, C, L, E> {
+    pub(super) const fn new(inner: S, layer: LoggingLayer<C, L, E>) -> Self {
+        Self { inner, layer }
     }
 }
 
-impl<S, C, Request> Service<Request> for LoggingService<S, C>
+impl<S, C, L, E, Request> Service<Request> for LoggingService<S, C, L, E>
 where
     S: Service<Request>,
     C: CorrelationId<Request>,
+    L: RequestLevel<Request>,
+    E: EventJson<Request>,
     Request: HasContext,
 {
     type Response = S::Response;
@@ -43,21 +45,45 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let invocation = Invocation::current_or_open(request.context());
+        let end = End::new(invocation.clone(), self.layer.flush_buffer_on_error);
         let inner = invocation.sync_scope(|| {
-            if let Some(id) = self.correlation_id.correlation_id(&request) {
-                super::set_correlation_id(id);
-            }
+            self.begin(&request);
             self.inner.call(request)
         });
-        ResponseFuture::new(invocation.scope(inner))
+        ResponseFuture::new(invocation.scope(inner), end)
     }
 }
 
-impl<S: fmt::Debug, C> fmt::Debug for LoggingService<S, C> {
+impl<S, C, L, E> LoggingService<S, C, L, E> {
+    fn begin<Request>(&self, request: &Request)
+    where
+        C: CorrelationId<Request>,
+        L: RequestLevel<Request>,
+        E: EventJson<Request>,
+    {
+        if L::FINDS_ANY {
+            threshold::expect_levels_by_request();
+            if let Some(level) = self.layer.level.level(request) {
+                keys::request_level(level);
+            }
+        }
+        if let Some(id) = self.layer.correlation_id.correlation_id(request) {
+            keys::set_correlation_id(id);
+        }
+        if self.layer.log_event {
+            match self.layer.event.event(request) {
+                Some(event) => info!(event = value::json(&event), "Lambda invocation event"),
+                None => warn!("the event is not logged: `LoggingLayer::with_event` finds none"),
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug, C, L, E> fmt::Debug for LoggingService<S, C, L, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoggingService")
             .field("inner", &self.inner)
-            .field("correlation_id", &format_args!("{}", type_name::<C>()))
+            .field("layer", &self.layer)
             .finish()
     }
 }

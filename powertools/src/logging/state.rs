@@ -1,17 +1,23 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lambda_runtime::Context;
-use serde::Serialize;
+use tracing::level_filters::LevelFilter;
 
-use super::fields::{Fields, write_json};
-use crate::Invocation;
+use super::{buffer::HeldBack, fields::Fields, sampling::Sampler};
+use crate::{Invocation, json};
 
 /// What the log lines of one invocation carry.
 #[derive(Default)]
 pub(crate) struct State {
     /// Rendered by the invocation's first line: a silent invocation pays nothing.
     context: OnceLock<ContextKeys>,
-    keys: Mutex<Keys>,
+    /// The correlation id and the appended keys.
+    keys: Mutex<Fields>,
+    /// The level that the request asked for.
+    requested: OnceLock<LevelFilter>,
+    /// Whether the invocation was drawn; by its first event that asks.
+    sampled: OnceLock<bool>,
+    held_back: Mutex<HeldBack>,
 }
 
 struct ContextKeys {
@@ -20,39 +26,83 @@ struct ContextKeys {
     trace_id: Option<Vec<u8>>,
 }
 
-#[derive(Default)]
-struct Keys {
-    correlation_id: Option<String>,
-    appended: Fields,
-}
+/// The key of the id that everything caused by one request shares.
+const CORRELATION_ID: &str = "correlation_id";
+const QUOTED_CORRELATION_ID: &[u8] = br#""correlation_id""#;
 
 impl State {
     pub(super) fn correlation_id(&self) -> Option<String> {
-        self.lock().correlation_id.clone()
+        let keys = self.keys();
+        let mut members = keys.iter();
+        let id = members.find(|member| member.name == QUOTED_CORRELATION_ID)?;
+        serde_json::from_slice(id.value).ok()
     }
 
     pub(super) fn set_correlation_id(&self, id: String) {
-        self.lock().correlation_id = Some(id);
+        self.keys().insert(CORRELATION_ID, id);
     }
 
-    fn append(&self, keys: &Fields) {
-        self.lock().appended.extend(keys);
+    pub(super) fn append(&self, keys: &Fields) {
+        let mut state = self.keys();
+        state.extend(keys);
+        state.collect_garbage();
     }
 
-    fn remove(&self, name: &str) {
-        let mut keys = self.lock();
-        keys.appended.remove(name);
-        if name == CORRELATION_ID {
-            keys.correlation_id = None;
+    pub(super) fn remove(&self, name: &str) {
+        self.keys().remove(name);
+    }
+
+    pub(super) fn clear(&self) {
+        let mut keys = self.keys();
+        *keys = keys.only(CORRELATION_ID);
+    }
+
+    /// Appends a key and returns what it replaced.
+    pub(super) fn replace(&self, name: &str, key: &Fields) -> Fields {
+        let mut keys = self.keys();
+        let replaced = keys.only(name);
+        keys.extend(key);
+        replaced
+    }
+
+    /// Takes a key back and restores what it had replaced.
+    pub(super) fn restore(&self, name: &str, replaced: &Fields) {
+        let mut keys = self.keys();
+        if replaced.is_empty() {
+            keys.remove(name);
+        } else {
+            keys.extend(replaced);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Keys> {
+    /// Has this invocation log up to a level, if that is more than the logger's own.
+    pub(super) fn request_level(&self, level: LevelFilter) {
+        // The outermost layer's word counts.
+        let _ = self.requested.set(level);
+    }
+
+    /// Returns the level that this invocation is logged at beyond the logger's own.
+    pub(super) fn verbosity(&self, sampler: Option<&Sampler>) -> LevelFilter {
+        let requested = self.requested.get().copied().unwrap_or(LevelFilter::OFF);
+        let is_sampled =
+            sampler.is_some_and(|sampler| *self.sampled.get_or_init(|| sampler.draw()));
+        if is_sampled {
+            requested.max(LevelFilter::DEBUG)
+        } else {
+            requested
+        }
+    }
+
+    pub(super) fn held_back(&self) -> MutexGuard<'_, HeldBack> {
+        self.held_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Fields> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-const CORRELATION_ID: &str = "correlation_id";
 
 /// Adds the invocation's keys to a line and returns its trace's id as JSON.
 pub(super) fn extend<'a>(line: &mut Fields, invocation: &'a Invocation) -> Option<&'a [u8]> {
@@ -61,11 +111,7 @@ pub(super) fn extend<'a>(line: &mut Fields, invocation: &'a Invocation) -> Optio
         .context
         .get_or_init(|| ContextKeys::new(invocation.context(), invocation.is_cold_start()));
     line.extend(&context.fields);
-    let keys = state.lock();
-    if let Some(id) = &keys.correlation_id {
-        line.insert(CORRELATION_ID, id);
-    }
-    line.extend(&keys.appended);
+    line.extend(&state.keys());
     context.trace_id.as_deref()
 }
 
@@ -80,11 +126,8 @@ impl ContextKeys {
         }
         insert_known(&mut fields, "function_arn", &context.invoked_function_arn);
         insert_known(&mut fields, "function_request_id", &context.request_id);
-        insert_known(
-            &mut fields,
-            "tenant_id",
-            context.tenant_id.as_deref().unwrap_or_default(),
-        );
+        let tenant_id = context.tenant_id.as_deref().unwrap_or_default();
+        insert_known(&mut fields, "tenant_id", tenant_id);
         Self {
             fields,
             trace_id: context.xray_trace_id.as_deref().and_then(trace_id),
@@ -103,39 +146,9 @@ pub(super) fn trace_id(header: &str) -> Option<Vec<u8>> {
     let root = header
         .split(';')
         .find_map(|part| part.trim().strip_prefix("Root="))?;
-    let mut json = Vec::with_capacity(root.len() + 2);
-    write_json(&mut json, root);
-    Some(json)
-}
-
-/// Adds a key to every further line of the running invocation; one of the same name is replaced.
-///
-/// The value may be anything serialisable; what cannot be serialised becomes `null`. The keys of
-/// the line itself (`level`, `location`, `message`, `timestamp`, `sampling_rate`, `xray_trace_id`)
-/// are protected. Outside of an invocation nothing happens.
-pub fn append_key(name: &str, value: impl Serialize) {
-    // Serialised before the lock is taken: the value's own code may log.
-    let mut keys = Fields::default();
-    keys.insert(name, value);
-    Invocation::with_current(|invocation| invocation.logging().append(&keys));
-}
-
-/// Removes a key that [`append_key`] added; an unknown one is no error.
-pub fn remove_key(name: &str) {
-    Invocation::with_current(|invocation| invocation.logging().remove(name));
-}
-
-/// Returns the running invocation's correlation id.
-#[must_use]
-pub fn correlation_id() -> Option<String> {
-    Invocation::with_current(|invocation| invocation.logging().correlation_id()).flatten()
-}
-
-/// Sets the running invocation's correlation id, the key `correlation_id` of every further line.
-///
-/// Outside of an invocation nothing happens.
-pub fn set_correlation_id(id: impl Into<String>) {
-    Invocation::with_current(|invocation| invocation.logging().set_correlation_id(id.into()));
+    let mut quoted = Vec::with_capacity(root.len() + 2);
+    json::write(&mut quoted, root);
+    Some(quoted)
 }
 
 #[cfg(test)]
@@ -155,10 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn keys_outside_of_an_invocation_change_nothing() {
-        append_key("a", 1);
-        set_correlation_id("one");
-        remove_key("a");
-        assert_eq!(correlation_id(), None);
+    fn the_draw_holds_for_the_whole_invocation() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let state = State::default();
+        let draws = std::sync::Arc::new(AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&draws);
+        let sampler = Sampler::new(0.5).unwrap().with_random(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            0.0
+        });
+        for _ in 0..3 {
+            assert_eq!(state.verbosity(Some(&sampler)), LevelFilter::DEBUG);
+        }
+        assert_eq!(draws.load(Ordering::Relaxed), 1);
+        state.request_level(LevelFilter::TRACE);
+        assert_eq!(state.verbosity(Some(&sampler)), LevelFilter::TRACE);
     }
 }

@@ -1,23 +1,27 @@
-use std::{cell::Cell, fmt, io::Write as _};
+use std::{cell::Cell, fmt, sync::Arc};
 
 use jiff::Timestamp;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
-    level_filters::LevelFilter,
     span::{Attributes, Id, Record},
-    subscriber::Interest,
 };
+use tracing_log::NormalizeEvent;
 use tracing_subscriber::{
-    layer::{Context, Filter, Layer},
+    layer::{Context, Layer},
     registry::{LookupSpan, Scope},
 };
 
 use super::{
-    fields::{FieldVisitor, Fields, write_json},
-    level, state,
+    buffer::Buffer,
+    fields::Fields,
+    line::{Format, Line},
+    redact::Redaction,
+    sampling::Sampler,
+    state,
+    visitor::FieldVisitor,
 };
-use crate::{Invocation, output::Output};
+use crate::{Invocation, json, output::Output};
 
 /// A line's buffers grow to what a function's lines need, and no further than this in bytes.
 const KEPT_CAPACITY: usize = 64 * 1024;
@@ -30,14 +34,27 @@ thread_local! {
 #[derive(Default)]
 struct Buffers {
     fields: Fields,
+    text: String,
     message: Vec<u8>,
     line: Vec<u8>,
 }
 
 /// Writes every event as one line.
-pub(super) struct JsonLines {
-    /// The member `"service":"…"`.
+#[derive(Clone)]
+pub(super) struct Lines {
+    pub(super) writer: Arc<LineWriter>,
+}
+
+/// What all lines of a logger have in common.
+pub(super) struct LineWriter {
+    pub(super) format: Arc<dyn Format>,
+    /// The service's name as JSON.
     pub(super) service: Vec<u8>,
+    /// The keys of every line.
+    pub(super) keys: Fields,
+    pub(super) redaction: Redaction,
+    pub(super) sampler: Option<Sampler>,
+    pub(super) buffer: Option<Buffer>,
     pub(super) output: Output,
     pub(super) now: fn() -> Timestamp,
 }
@@ -51,7 +68,7 @@ struct SpanState {
     invocation: Option<Invocation>,
 }
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         let mut state = SpanState {
@@ -62,18 +79,23 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
         if is_of_runtime(attributes.metadata()) {
             attributes.record(&mut RuntimeVisitor(&mut state));
         } else {
-            attributes.record(&mut FieldVisitor::span(&mut state.fields));
+            attributes.record(&mut FieldVisitor::span(
+                &mut state.fields,
+                &mut String::new(),
+            ));
         }
-        span.extensions_mut().insert(state);
+        // Another logger beside this one has put the same there.
+        span.extensions_mut().replace(state);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         // Formatted before the extensions are locked: a value's own code may look into its span.
         let mut recorded = Fields::default();
-        values.record(&mut FieldVisitor::span(&mut recorded));
+        values.record(&mut FieldVisitor::span(&mut recorded, &mut String::new()));
         if let Some(state) = span.extensions_mut().get_mut::<SpanState>() {
             state.fields.extend(&recorded);
+            state.fields.collect_garbage();
         }
     }
 
@@ -81,6 +103,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
         let mut buffers = BUFFERS.try_with(Cell::take).unwrap_or_default();
         let Buffers {
             fields,
+            text,
             message,
             line,
         } = &mut buffers;
@@ -88,6 +111,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
         message.clear();
         line.clear();
 
+        fields.extend(&self.writer.keys);
         let invocation = Invocation::current().or_else(|| nearest_invocation(event, &ctx));
         let trace_id = invocation
             .as_ref()
@@ -102,20 +126,36 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
                 }
             }
         }
-        event.record(&mut FieldVisitor::event(fields, message));
+        let mut is_fatal = false;
+        event.record(&mut FieldVisitor::event(
+            fields,
+            text,
+            message,
+            &mut is_fatal,
+        ));
 
-        self.write_head(line, event.metadata(), message);
-        if !fields.contains(br#""service""#) {
-            line.push(b',');
-            line.extend_from_slice(&self.service);
-        }
-        fields.write(line);
-        if let Some(trace_id) = trace_id.or(trace_id_of_runtime.as_deref()) {
-            line.extend_from_slice(br#","xray_trace_id":"#);
-            line.extend_from_slice(trace_id);
-        }
-        line.extend_from_slice(b"}\n");
-        self.output.write_line(line);
+        // Records of the crate `log` say elsewhere where they come from.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        let head = Line {
+            level: *metadata.level(),
+            is_fatal,
+            module: metadata.module_path().unwrap_or_else(|| metadata.target()),
+            number: metadata.line(),
+            message: if message.is_empty() {
+                br#""""#
+            } else {
+                message
+            },
+            timestamp: (self.writer.now)(),
+            service: &self.writer.service,
+            sampling_rate: self.writer.sampler.as_ref().map(Sampler::rate),
+            fields,
+            trace_id: trace_id.or(trace_id_of_runtime.as_deref()),
+        };
+        self.writer.render(&head, line);
+        self.writer
+            .write_or_hold_back(*metadata.level(), line, invocation.as_ref());
 
         if line.capacity() <= KEPT_CAPACITY {
             let _ = BUFFERS.try_with(|cell| cell.set(buffers));
@@ -132,40 +172,99 @@ where
     spans.find_map(|span| span.extensions().get::<SpanState>()?.invocation.clone())
 }
 
-impl JsonLines {
-    /// Starts the object: level, location, message, timestamp.
-    fn write_head(&self, line: &mut Vec<u8>, metadata: &Metadata<'_>, message: &[u8]) {
-        line.extend_from_slice(br#"{"level":""#);
-        line.extend_from_slice(level::word(*metadata.level()).as_bytes());
-        line.extend_from_slice(br#"","location":"#);
-        let module = metadata.module_path().unwrap_or_else(|| metadata.target());
-        match metadata.line() {
-            Some(number) => write_json(line, Text(format_args!("{module}:{number}"))),
-            None => write_json(line, module),
-        }
-        line.extend_from_slice(br#","message":"#);
-        line.extend_from_slice(if message.is_empty() {
-            br#""""#
+impl LineWriter {
+    fn render(&self, line: &Line<'_>, output: &mut Vec<u8>) {
+        if self.redaction.is_empty() {
+            self.format.write(line, output);
         } else {
-            message
-        });
-        let now = (self.now)();
-        // A `Vec` takes whatever is written.
-        let _ = write!(line, r#","timestamp":"{now:.3}""#);
+            let fields = self.redaction.fields(line.fields);
+            let mut message = Vec::with_capacity(line.message.len());
+            self.redaction.copy(line.message, &mut message);
+            let redacted = Line {
+                fields: &fields,
+                message: &message,
+                ..*line
+            };
+            self.format.write(&redacted, output);
+        }
+        output.push(b'\n');
+    }
+
+    fn write_or_hold_back(
+        self: &Arc<Self>,
+        level: Level,
+        line: &[u8],
+        invocation: Option<&Invocation>,
+    ) {
+        let (Some(buffer), Some(invocation)) = (&self.buffer, invocation) else {
+            return self.output.write_line(line);
+        };
+        let state = invocation.logging();
+        // What the invocation was sampled or asked for is not held back.
+        if level >= buffer.level && level > state.verbosity(self.sampler.as_ref()) {
+            let is_held_back = state.held_back().push(self, line, buffer.max_bytes);
+            if is_held_back {
+                return;
+            }
+            self.output.write_line(line);
+            return self.notice(invocation, "a log line was larger than the whole buffer");
+        }
+        if level == Level::ERROR && buffer.flush_on_error {
+            flush(invocation);
+        }
+        self.output.write_line(line);
+    }
+
+    /// Writes a line of the logger's own about an invocation.
+    fn notice(&self, invocation: &Invocation, message: &str) {
+        let mut fields = Fields::default();
+        fields.extend(&self.keys);
+        let trace_id = state::extend(&mut fields, invocation);
+        let max_bytes = self.buffer.map_or(0, |buffer| buffer.max_bytes);
+        fields.insert("buffer_max_bytes", max_bytes);
+        self.warn(&fields, trace_id, message);
+    }
+
+    /// Writes a line of the logger's own.
+    pub(super) fn warn(&self, fields: &Fields, trace_id: Option<&[u8]>, message: &str) {
+        let mut quoted = Vec::new();
+        json::write(&mut quoted, message);
+        let line = Line {
+            level: Level::WARN,
+            is_fatal: false,
+            module: "powertools::logging",
+            number: None,
+            message: &quoted,
+            timestamp: (self.now)(),
+            service: &self.service,
+            sampling_rate: self.sampler.as_ref().map(Sampler::rate),
+            fields,
+            trace_id,
+        };
+        let mut output = Vec::new();
+        self.render(&line, &mut output);
+        self.output.write_line(&output);
     }
 }
 
-struct Text<'a>(fmt::Arguments<'a>);
-
-impl serde::Serialize for Text<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+/// Writes what an invocation has held back.
+pub(super) fn flush(invocation: &Invocation) {
+    // Taken out first: a writer's own code may log.
+    let held_back = std::mem::take(&mut *invocation.logging().held_back());
+    if let Some((writer, has_evicted)) = held_back.write()
+        && has_evicted
+    {
+        writer.notice(
+            invocation,
+            "some log lines were dropped: the buffer was full",
+        );
     }
 }
 
-impl fmt::Debug for JsonLines {
+impl fmt::Debug for LineWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JsonLines")
+        f.debug_struct("LineWriter")
+            .field("format", &self.format)
             .field("output", &self.output)
             .finish_non_exhaustive()
     }
@@ -191,40 +290,4 @@ impl Visit for RuntimeVisitor<'_> {
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
-}
-
-/// Lets events pass up to a level, and spans whenever they carry keys for such an event.
-///
-/// A span is made at `INFO` as a rule; its keys belong on a `WARN` line also when the level is
-/// `WARN`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Threshold(pub(super) LevelFilter);
-
-impl Threshold {
-    fn is_enabled(self, metadata: &Metadata<'_>) -> bool {
-        if metadata.is_event() {
-            *metadata.level() <= self.0
-        } else {
-            *metadata.level() <= self.0.max(LevelFilter::INFO)
-                && !metadata.target().starts_with("powertools::")
-        }
-    }
-}
-
-impl<S> Filter<S> for Threshold {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.is_enabled(metadata)
-    }
-
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.is_enabled(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.0.max(Level::INFO.into()))
-    }
 }
