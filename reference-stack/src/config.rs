@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use powertools::Env;
+use powertools::{Env, metrics::MetricsLayer};
 
 /// The table of events; its stream is what the outbox reads.
 pub const EVENT_STORE_TABLE_NAME: &str = "EVENT_STORE_TABLE_NAME";
@@ -12,14 +12,26 @@ pub const ORDERS_TABLE_NAME: &str = "ORDERS_TABLE_NAME";
 pub const PROJECTIONS_TABLE_NAME: &str = "PROJECTIONS_TABLE_NAME";
 /// The Kinesis stream of the events of orders.
 pub const ORDER_EVENTS_STREAM_NAME: &str = "ORDER_EVENTS_STREAM_NAME";
+/// Keeps `lambda_http` from putting the API's stage before the path, where no route would match. It
+/// reads the variable itself, for each request, and takes any value.
+pub const IGNORE_STAGE_IN_PATH: &str = "AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH";
 
 /// What the function `orders` needs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct OrdersConfig {
+    /// Where orders and their events are kept.
+    pub tables: OrderTables,
+    /// From the variables of [`MetricsLayer::from_env`].
+    pub metrics: MetricsLayer,
+}
+
+/// The tables of orders and of their events.
+#[derive(Clone, Debug)]
+pub struct OrderTables {
     /// From [`EVENT_STORE_TABLE_NAME`].
-    pub event_store_table: ResourceName,
+    pub event_store: ResourceName,
     /// From [`ORDERS_TABLE_NAME`].
-    pub orders_table: ResourceName,
+    pub orders: ResourceName,
 }
 
 impl OrdersConfig {
@@ -30,22 +42,29 @@ impl OrdersConfig {
     /// Returns every variable that is missing or invalid.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(env);
-        let event_store_table = variables.required(EVENT_STORE_TABLE_NAME);
-        let orders_table = variables.required(ORDERS_TABLE_NAME);
+        let event_store = variables.required(EVENT_STORE_TABLE_NAME);
+        let orders = variables.required(ORDERS_TABLE_NAME);
+        let metrics = variables.metrics();
+        variables.required::<String>(IGNORE_STAGE_IN_PATH);
         variables.finish(|| {
             Some(Self {
-                event_store_table: event_store_table?,
-                orders_table: orders_table?,
+                tables: OrderTables {
+                    event_store: event_store?,
+                    orders: orders?,
+                },
+                metrics: metrics?,
             })
         })
     }
 }
 
 /// What the function `dynamodb-stream-processor` needs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct OutboxConfig {
     /// From [`ORDER_EVENTS_STREAM_NAME`].
     pub order_events_stream: ResourceName,
+    /// From the variables of [`MetricsLayer::from_env`].
+    pub metrics: MetricsLayer,
 }
 
 impl OutboxConfig {
@@ -57,19 +76,23 @@ impl OutboxConfig {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(env);
         let order_events_stream = variables.required(ORDER_EVENTS_STREAM_NAME);
+        let metrics = variables.metrics();
         variables.finish(|| {
             Some(Self {
                 order_events_stream: order_events_stream?,
+                metrics: metrics?,
             })
         })
     }
 }
 
 /// What the function `order-stream-processor` needs.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ProjectionsConfig {
     /// From [`PROJECTIONS_TABLE_NAME`].
     pub projections_table: ResourceName,
+    /// From the variables of [`MetricsLayer::from_env`].
+    pub metrics: MetricsLayer,
 }
 
 impl ProjectionsConfig {
@@ -81,9 +104,11 @@ impl ProjectionsConfig {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(env);
         let projections_table = variables.required(PROJECTIONS_TABLE_NAME);
+        let metrics = variables.metrics();
         variables.finish(|| {
             Some(Self {
                 projections_table: projections_table?,
+                metrics: metrics?,
             })
         })
     }
@@ -159,6 +184,12 @@ impl<'a> Variables<'a> {
             .ok()
     }
 
+    fn metrics(&mut self) -> Option<MetricsLayer> {
+        MetricsLayer::from_env(self.env)
+            .map_err(|error| self.faults.push(error.to_string()))
+            .ok()
+    }
+
     fn finish<T>(self, config: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
         if self.faults.is_empty() {
             Ok(config().expect("a variable is missing only where a fault was noted"))
@@ -179,10 +210,12 @@ mod tests {
         let env = Env::from([
             ("EVENT_STORE_TABLE_NAME", "event-store"),
             ("ORDERS_TABLE_NAME", "orders"),
+            ("POWERTOOLS_METRICS_NAMESPACE", "Test"),
+            ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "true"),
         ]);
         let config = OrdersConfig::from_env(&env).unwrap();
-        assert_eq!(config.event_store_table.as_str(), "event-store");
-        assert_eq!(config.orders_table.as_str(), "orders");
+        assert_eq!(config.tables.event_store.as_str(), "event-store");
+        assert_eq!(config.tables.orders.as_str(), "orders");
     }
 
     #[test]
@@ -195,22 +228,26 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the environment is not complete: `EVENT_STORE_TABLE_NAME` must be 1 to 255 letters, \
-             digits or characters of `-_.`; `ORDERS_TABLE_NAME` is not set"
+             digits or characters of `-_.`; `ORDERS_TABLE_NAME` is not set; no namespace for the \
+             metrics: `POWERTOOLS_METRICS_NAMESPACE` is not set; \
+             `AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH` is not set"
         );
+        // What `main` leaves in the log.
+        assert_eq!(format!("{error:?}"), error.to_string());
     }
 
     #[test]
-    fn the_consumers_name_the_variable_they_miss() {
+    fn the_consumers_name_the_variables_they_miss() {
         let env = Env::default();
         let outbox = OutboxConfig::from_env(&env).unwrap_err().to_string();
-        assert!(
-            outbox.contains("`ORDER_EVENTS_STREAM_NAME` is not set"),
-            "{outbox}"
-        );
         let projections = ProjectionsConfig::from_env(&env).unwrap_err().to_string();
-        assert!(
-            projections.contains("`PROJECTIONS_TABLE_NAME` is not set"),
-            "{projections}"
-        );
+        for (error, name) in [
+            (&outbox, "ORDER_EVENTS_STREAM_NAME"),
+            (&outbox, "POWERTOOLS_METRICS_NAMESPACE"),
+            (&projections, "PROJECTIONS_TABLE_NAME"),
+            (&projections, "POWERTOOLS_METRICS_NAMESPACE"),
+        ] {
+            assert!(error.contains(&format!("`{name}` is not set")), "{error}");
+        }
     }
 }

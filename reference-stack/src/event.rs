@@ -13,10 +13,12 @@
 //!
 //! - A producer may add members to the envelope or to a payload: readers ignore what they don't know.
 //! - Anything else is a new `event_version` of the type. Its readers are deployed first.
-//! - A reader passes over a *type* it doesn't know: every reader of a stream sees every type on it.
-//! - A reader refuses a *version* it doesn't know of a type that it reads: to pass over it would
-//!   leave its data wrong without a word. The record fails and ends in the dead-letter queue, from
-//!   where it is sent again after the reader's update.
+//! - A new type, too, is first made known to the readers of its aggregate's events, if only to be
+//!   passed over.
+//! - A reader refuses a type or version that it doesn't know: to pass over it would leave its data
+//!   wrong without a word. The record fails, and so does what follows in its aggregate; all of it
+//!   ends in the dead-letter queue, and is sent again from the event store, in order, after the
+//!   reader's update.
 
 use std::{fmt, str::FromStr};
 
@@ -97,17 +99,17 @@ impl FromStr for StoredEvent {
     }
 }
 
-/// Why a payload of a known type could not be read.
+/// Why a payload could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnreadablePayload {
     /// The form is newer than this reader.
     #[error("version {version} of event type `{event_type}` is not known here")]
     #[non_exhaustive]
-    UnknownVersion {
-        /// The type, which is known.
+    UnknownForm {
+        /// The type.
         event_type: String,
-        /// Its version, which is not.
+        /// Its version.
         version: u32,
     },
     /// The payload does not have the form that its type and version name.
@@ -131,8 +133,8 @@ impl StoredEvent {
         })
     }
 
-    pub(crate) fn unknown_version(&self) -> UnreadablePayload {
-        UnreadablePayload::UnknownVersion {
+    pub(crate) fn unknown_form(&self) -> UnreadablePayload {
+        UnreadablePayload::UnknownForm {
             event_type: self.event_type.clone(),
             version: self.event_version,
         }

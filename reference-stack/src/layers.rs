@@ -12,7 +12,7 @@ use lambda_runtime::LambdaEvent;
 use powertools::{
     Env,
     logging::{Logger, LoggingLayer},
-    metrics::{MetricsError, MetricsLayer},
+    metrics::MetricsLayer,
     trace::{TraceLayer, Tracer},
 };
 use tower::{Service, ServiceBuilder};
@@ -32,61 +32,47 @@ pub fn init(env: &Env) {
 
 /// Returns a function behind API Gateway, with the layers around it. Its correlation id is the id
 /// that API Gateway gave the request.
-///
-/// # Errors
-///
-/// Fails if the environment's settings of the metrics are invalid.
 pub fn http(
-    env: &Env,
+    metrics: MetricsLayer,
     routes: Router,
-) -> Result<
-    impl Service<Request, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-    + Clone
-    + Send
-    + 'static,
-    MetricsError,
-> {
-    Ok(ServiceBuilder::new()
+) -> impl Service<Request, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    ServiceBuilder::new()
         .layer(LoggingLayer::new().correlation_id(api_gateway_request_id))
         .layer(TraceLayer::new())
-        .layer(MetricsLayer::from_env(env)?)
+        .layer(metrics)
         .and_then(buffer)
-        .service(routes))
+        .service(routes)
 }
 
 /// Returns a consumer of a stream's batches, with the layers around it.
 ///
 /// It has no correlation id of its own: every record has another, see [`crate::stream`]. It does
 /// not fail either: it answers with the records that failed.
-///
-/// # Errors
-///
-/// Fails if the environment's settings of the metrics are invalid.
 pub fn consumer<T, R, H, F>(
-    env: &Env,
+    metrics: MetricsLayer,
     handle: H,
-) -> Result<
-    impl Service<LambdaEvent<T>, Response = R, Error = Infallible, Future: Send + 'static>
-    + Clone
-    + Send
-    + 'static,
-    MetricsError,
->
+) -> impl Service<LambdaEvent<T>, Response = R, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static
 where
     T: 'static,
     R: 'static,
-    H: Fn(T) -> F + Clone + Send + 'static,
+    H: Fn(LambdaEvent<T>) -> F + Clone + Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
-    Ok(ServiceBuilder::new()
+    ServiceBuilder::new()
         .layer(LoggingLayer::new())
         .layer(TraceLayer::new())
-        .layer(MetricsLayer::from_env(env)?)
-        .service_fn(move |event: LambdaEvent<T>| {
-            let answer = handle(event.payload);
+        .layer(metrics)
+        .service_fn(move |event| {
+            let answer = handle(event);
             // Boxed, or the type that `main` awaits nests deeper than the compiler looks.
             Box::pin(async { Ok(answer.await) })
-        }))
+        })
 }
 
 fn api_gateway_request_id(request: &Request) -> Option<String> {
@@ -114,11 +100,12 @@ mod tests {
         tests::Logs,
     };
 
-    fn metrics_env() -> Env {
-        Env::from([
+    fn no_metrics() -> MetricsLayer {
+        let env = Env::from([
             (env::METRICS_NAMESPACE, "Test"),
             (env::METRICS_DISABLED, "true"),
-        ])
+        ]);
+        MetricsLayer::from_env(&env).unwrap()
     }
 
     fn api_gateway_request(body: &str) -> Request {
@@ -150,7 +137,7 @@ mod tests {
         let logs = Logs::capture();
         let store = MemoryOrderStore::default();
         let function = http(
-            &metrics_env(),
+            no_metrics(),
             orders::http::router(Orders::new(store.clone())),
         );
         let order = json!({
@@ -159,7 +146,7 @@ mod tests {
             "items": [{"sku": "tea", "quantity": 2, "unit_price": 1250}],
         });
         let request = api_gateway_request(&order.to_string());
-        let response = function.unwrap().oneshot(request).await.unwrap();
+        let response = function.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 201);
         assert!(
             matches!(response.body(), Body::Text(_)),
@@ -184,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_problem_is_sent_as_text() {
         let routes = orders::http::router(Orders::new(MemoryOrderStore::default()));
-        let function = http(&metrics_env(), routes).unwrap();
+        let function = http(no_metrics(), routes);
         let response = function.oneshot(api_gateway_request("{")).await.unwrap();
         assert_eq!(response.status(), 400);
         let Body::Text(problem) = response.body() else {
@@ -195,14 +182,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_consumer_answers_with_what_its_handler_returns() {
-        let consumer = consumer(&metrics_env(), |batch: u32| async move { batch + 1 }).unwrap();
+        let consumer = consumer(no_metrics(), |event: LambdaEvent<u32>| async move {
+            event.payload + 1
+        });
         let event = LambdaEvent::new(1, testing::context("invocation-1"));
         assert_eq!(consumer.oneshot(event).await, Ok(2));
-    }
-
-    #[test]
-    fn a_function_without_a_namespace_does_not_start() {
-        let routes = orders::http::router(Orders::new(MemoryOrderStore::default()));
-        assert!(http(&Env::default(), routes).is_err());
     }
 }

@@ -9,6 +9,7 @@
 //! | [`outbox`] | sending stored events to the streams |
 //! | [`projections`] | what the events add up to, kept for reading |
 //! | [`event`], [`store`], [`validation`] | what features share, knowing neither Lambda nor AWS |
+//! | `event_store` | how an event lies in its table |
 //! | [`http`], [`stream`] | what functions behind API Gateway, and behind a stream, share |
 //! | [`aws`], [`config`], [`layers`], [`metrics`] | clients, environment, observability |
 //!
@@ -18,6 +19,7 @@
 pub mod aws;
 pub mod config;
 pub mod event;
+mod event_store;
 pub mod http;
 pub mod layers;
 pub mod metrics;

@@ -9,9 +9,11 @@
 //!
 //! - handlers are idempotent: an event that was handled before changes nothing;
 //! - one bad record doesn't stop its neighbours: they are handled now, and again later;
-//! - order per aggregate is kept where a retry can keep it: after a record that *failed* (a store
-//!   that is unavailable), later records of its aggregate are held back and reported as well. After
-//!   a *malformed* one they are not, since no retry will ever bring it in front of them.
+//! - order per aggregate is kept: after a record that failed, later ones of its aggregate are held
+//!   back, that is reported without being tried. Only of a record whose envelope cannot be read is
+//!   the aggregate not known;
+//! - after a store was unavailable, all that is left is held back: it would only wait in vain;
+//! - so is what the invocation has no time left for, see [`last_start`].
 //!
 //! A record without a sequence number is reported with an empty one, which Lambda reads as the
 //! failure of the whole batch; and so it should, as it cannot be told where to go on.
@@ -30,22 +32,41 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::Poll,
+    time::{Duration, SystemTime},
 };
 
 use aws_lambda_events::streams::{
     DynamoDbBatchItemFailure, DynamoDbEventResponse, KinesisEventResponse,
 };
+use lambda_runtime::Context;
 use powertools::trace::{SpanExt, TraceHeader};
+use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use crate::{
-    event::{StoredEvent, UnreadablePayload},
+    aws,
+    event::StoredEvent,
     store::{BoxError, StoreError},
 };
 
+/// What an invocation needs after its last call, to answer and to hand over its telemetry.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
+
+/// Returns until when a call to a store or stream may be begun, so that it ends, and its outcome is
+/// told, before Lambda ends the invocation: an invocation that times out has failed as a whole.
+///
+/// With 9 s of an invocation left nothing is begun. A consumer's timeout is better a minute.
+pub fn last_start(context: &Context) -> Instant {
+    let left = context.deadline().duration_since(SystemTime::now());
+    Instant::now()
+        + left
+            .unwrap_or_default()
+            .saturating_sub(aws::OPERATION_TIMEOUT + TIME_TO_ANSWER)
+}
+
 /// Handles one event; the same one may come again.
 pub trait EventHandler: Sync {
-    /// Handles an event.
+    /// Handles an event, with at most one call to a store.
     fn handle(&self, event: &StoredEvent) -> impl Future<Output = Result<(), RecordError>> + Send;
 }
 
@@ -53,10 +74,13 @@ pub trait EventHandler: Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// The record itself is wrong: trying again will not help.
+    /// There is no event in the record.
     #[error("the record is malformed")]
     Malformed(#[source] BoxError),
-    /// Something that was needed failed: trying again may help.
+    /// A store is unavailable, for this record as for those after it.
+    #[error("the record could not be handled now")]
+    Unavailable(#[source] BoxError),
+    /// The event, or the store's answer to it, is not what it should be.
     #[error("the record was not handled")]
     Failed(#[source] BoxError),
     /// The handler panicked.
@@ -64,15 +88,12 @@ pub enum RecordError {
     Panicked,
 }
 
-impl From<UnreadablePayload> for RecordError {
-    fn from(error: UnreadablePayload) -> Self {
-        Self::Malformed(error.into())
-    }
-}
-
 impl From<StoreError> for RecordError {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(error.into()),
+            StoreError::Conflict | StoreError::Failed(_) => Self::Failed(error.into()),
+        }
     }
 }
 
@@ -152,9 +173,14 @@ pub(crate) fn report(error: &(dyn std::error::Error + 'static)) {
 }
 
 /// Handles records one after the other; see the [module docs](self).
-pub async fn for_each<H: EventHandler>(records: Vec<Record>, handler: &H) -> Failures {
+pub async fn for_each<H: EventHandler>(
+    records: Vec<Record>,
+    last_start: Instant,
+    handler: &H,
+) -> Failures {
     let mut failures = Failures::default();
-    let mut held_back = HashSet::new();
+    let mut failed_aggregates = HashSet::new();
+    let mut is_unavailable = false;
     for record in records {
         let Delivery {
             sequence_number,
@@ -168,10 +194,17 @@ pub async fn for_each<H: EventHandler>(records: Vec<Record>, handler: &H) -> Fai
                 continue;
             }
         };
-        if held_back.contains(&event.aggregate_id) {
-            span.in_scope(|| {
-                tracing::warn!("record held back: an earlier one of its aggregate failed");
-            });
+        let held_back = if is_unavailable {
+            Some("a store is unavailable")
+        } else if Instant::now() > last_start {
+            Some("the invocation's time is running out")
+        } else if failed_aggregates.contains(&event.aggregate_id) {
+            Some("an earlier record of the aggregate failed")
+        } else {
+            None
+        };
+        if let Some(reason) = held_back {
+            span.in_scope(|| tracing::warn!(reason, "record held back"));
             failures.push(sequence_number);
             continue;
         }
@@ -181,9 +214,8 @@ pub async fn for_each<H: EventHandler>(records: Vec<Record>, handler: &H) -> Fai
         };
         if let Err(error) = handled.instrument(span).await {
             failures.push(sequence_number);
-            if !matches!(error, RecordError::Malformed(_)) {
-                held_back.insert(event.aggregate_id);
-            }
+            failed_aggregates.insert(event.aggregate_id);
+            is_unavailable |= matches!(error, RecordError::Unavailable(_));
         }
     }
     failures

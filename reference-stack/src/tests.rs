@@ -1,6 +1,11 @@
 //! What the tests of several modules need.
 
-use powertools::{Env, logging::Logger, testing::Captured};
+use lambda_runtime::LambdaEvent;
+use powertools::{
+    Env,
+    logging::Logger,
+    testing::{self, Captured},
+};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::prelude::*;
@@ -34,6 +39,11 @@ impl Logs {
             .filter(|line| line["message"] == message)
             .collect()
     }
+}
+
+/// A batch as the runtime hands it to a function: 30 s are left.
+pub(crate) fn invocation<T>(batch: T) -> LambdaEvent<T> {
+    LambdaEvent::new(batch, testing::context("invocation-1"))
 }
 
 /// The envelope of an order that was placed; `name` makes it another order for another letter.

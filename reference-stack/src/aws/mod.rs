@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::store::{BoxError, StoreError};
 
-/// Everything a client tries ends long before the function's own time, so that a caller hears what
-/// failed: functions have 30 s, API Gateway waits 29 s.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+/// The longest that one call takes, with all its attempts. API Gateway waits 29 s, so that a caller
+/// of the HTTP functions hears what failed; a consumer begins no call that it might not see end, see
+/// [`crate::stream`].
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 3;

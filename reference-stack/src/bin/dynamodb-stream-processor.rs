@@ -16,10 +16,10 @@ async fn main() -> Result<(), Error> {
     let config = OutboxConfig::from_env(&env)?;
 
     let kinesis = aws_sdk_kinesis::Client::new(&aws::load_config().await);
-    let outbox = Outbox::new(KinesisEventStream::new(kinesis, config));
-    let consumer = layers::consumer(&env, move |batch| {
+    let outbox = Outbox::new(KinesisEventStream::new(kinesis, config.order_events_stream));
+    let consumer = layers::consumer(config.metrics, move |batch| {
         let outbox = outbox.clone();
         async move { outbox.handle(batch).await }
-    })?;
+    });
     lambda_runtime::run_concurrent(consumer).await
 }

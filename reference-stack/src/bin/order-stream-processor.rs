@@ -16,11 +16,11 @@ async fn main() -> Result<(), Error> {
     let config = ProjectionsConfig::from_env(&env)?;
 
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
-    let summaries = OrderSummaries::new(DynamoDbOrderSummaryStore::new(dynamodb, config));
-    let processor = OrderStreamProcessor::new(summaries);
-    let consumer = layers::consumer(&env, move |batch| {
+    let store = DynamoDbOrderSummaryStore::new(dynamodb, config.projections_table);
+    let processor = OrderStreamProcessor::new(OrderSummaries::new(store));
+    let consumer = layers::consumer(config.metrics, move |batch| {
         let processor = processor.clone();
         async move { processor.handle(batch).await }
-    })?;
+    });
     lambda_runtime::run_concurrent(consumer).await
 }

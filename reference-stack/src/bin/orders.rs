@@ -16,6 +16,6 @@ async fn main() -> Result<(), Error> {
     let config = OrdersConfig::from_env(&env)?;
 
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
-    let orders = Orders::new(DynamoDbOrderStore::new(dynamodb, config));
-    lambda_http::run_concurrent(layers::http(&env, http::router(orders))?).await
+    let orders = Orders::new(DynamoDbOrderStore::new(dynamodb, config.tables));
+    lambda_http::run_concurrent(layers::http(config.metrics, http::router(orders))).await
 }

@@ -16,6 +16,8 @@ use crate::validation::{FieldError, Pointer};
 
 /// How much of a parser's message is told, in characters: it repeats what the client wrote.
 const MAX_DETAIL: usize = 200;
+/// How much of a member's name is told, in characters: an unknown one is the client's.
+const MAX_NAME: usize = 100;
 
 /// The body of a request, read as JSON.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +57,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let essence = content_type
         .and_then(|value| value.split(';').next())
         .map(str::trim);
-    essence.is_some_and(|essence| {
-        let essence = essence.to_ascii_lowercase();
-        essence == "application/json"
-            || (essence.starts_with("application/") && essence.ends_with("+json"))
-    })
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
@@ -87,22 +85,26 @@ fn wrong_field(pointer: Pointer, error: &serde_json::Error) -> Problem {
     let message = message
         .rsplit_once(" at line ")
         .map_or(message.as_str(), |(message, _)| message);
-    let detail = match message.char_indices().nth(MAX_DETAIL) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
-    };
     Problem::invalid_body(vec![FieldError {
         pointer,
-        detail: Cow::Owned(detail),
+        detail: shortened(message, MAX_DETAIL).into_owned().into(),
     }])
+}
+
+fn shortened(text: &str, max_chars: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> Pointer {
     path.iter()
         .fold(Pointer::root(), |pointer, segment| match segment {
             Segment::Seq { index } => pointer.index(*index),
-            Segment::Map { key } => pointer.member(key),
-            Segment::Enum { variant } => pointer.member(variant),
+            Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                pointer.member(&shortened(name, MAX_NAME))
+            }
             Segment::Unknown => pointer,
         })
 }

@@ -15,9 +15,9 @@
 //! | 404 | `…:unknown-order` | there is no such order |
 //! | 404, 405 | `about:blank` | no such route; not with this method (`Allow` says which) |
 //! | 409 | `…:conflict` | somebody else changed it first |
-//! | 413, 415 | `about:blank` | the body is too large, or of another type than JSON |
+//! | 413, 415 | `about:blank` | the body is too large, or not declared as `application/json` |
 //! | 422 | `…:invalid-body` | the body is JSON, but a field is missing, unknown, of another type or out of its range |
-//! | 503 | `about:blank` | a store is throttled or cannot be reached (`Retry-After` says when to come again) |
+//! | 503 | `about:blank` | a store is throttled or cannot be reached (`Retry-After` says when to read again; after a write whose outcome is not known, `detail` says so instead) |
 //! | 500 | `about:blank` | anything else |
 //!
 //! `…` is `tag:reference-stack.example,2026`: such a URI names a kind of problem and leads nowhere.
@@ -26,10 +26,10 @@
 //! Why a server error happened is in the log only.
 //!
 //! Every problem leaves one line in the log, `WARN` for a client's and `ERROR` for ours, with
-//! method, path, status, type and pointers, but nothing that the client wrote elsewhere.
+//! method, path, status, type and the first pointers, but nothing that the client wrote elsewhere.
 //!
 //! A panic is not turned into a problem: it fails the invocation, so that Lambda counts it, and API
-//! Gateway answers 502.
+//! Gateway answers 502. What API Gateway refuses or answers itself is no problem detail either.
 
 mod app;
 mod json;

@@ -20,6 +20,9 @@ use crate::{
 /// Source: <https://www.rfc-editor.org/rfc/rfc9457#section-4.2.1>
 const NO_KIND: &str = "about:blank";
 
+/// How many wrong fields are named in the log: a body may have hundreds.
+const MAX_LOGGED: usize = 10;
+
 /// When a client may try again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -120,11 +123,14 @@ struct Pointers<'a>(&'a [FieldError]);
 
 impl fmt::Display for Pointers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, error) in self.0.iter().take(MAX_LOGGED).enumerate() {
             let separator = if index == 0 { "" } else { ", " };
             write!(f, "{separator}{}", error.pointer)?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(MAX_LOGGED) {
+            0 => Ok(()),
+            more => write!(f, ", and {more} more"),
+        }
     }
 }
 

@@ -7,54 +7,25 @@ use aws_sdk_dynamodb::{
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 
 use super::{Order, OrderEvent, OrderId, OrderStore};
-use crate::{
-    aws, config::OrdersConfig, event::Envelope, outbox::EVENT_ATTRIBUTE, store::StoreError,
-};
+use crate::{aws, config::OrderTables, event::Envelope, event_store, store::StoreError};
 
 /// Keeps orders in the table `orders` and their events in the table `event-store`.
-///
-/// An event's item has the keys `aggregate_id` and `version`, what a person looks for in a console
-/// (`event_type`, `occurred_at`), and the envelope as text in `event`: the outbox sends these very
-/// bytes.
 #[derive(Clone, Debug)]
 pub struct DynamoDbOrderStore {
     client: Client,
-    config: OrdersConfig,
+    tables: OrderTables,
 }
 
 impl DynamoDbOrderStore {
-    /// Makes a store over the tables that the configuration names; nothing is sent.
+    /// Makes a store over two tables; nothing is sent.
     #[must_use]
-    pub const fn new(client: Client, config: OrdersConfig) -> Self {
-        Self { client, config }
-    }
-
-    fn put_event(&self, event: &Envelope<OrderEvent>) -> Result<Put, StoreError> {
-        let json = serde_json::to_string(event).map_err(aws::failed)?;
-        Put::builder()
-            .table_name(self.config.event_store_table.as_str())
-            .item(
-                "aggregate_id",
-                AttributeValue::S(event.aggregate_id.clone()),
-            )
-            .item(
-                "version",
-                AttributeValue::N(event.aggregate_version.to_string()),
-            )
-            .item("event_type", AttributeValue::S(event.event_type.clone()))
-            .item(
-                "occurred_at",
-                AttributeValue::S(event.occurred_at.to_string()),
-            )
-            .item(EVENT_ATTRIBUTE, AttributeValue::S(json))
-            .condition_expression("attribute_not_exists(aggregate_id)")
-            .build()
-            .map_err(aws::failed)
+    pub const fn new(client: Client, tables: OrderTables) -> Self {
+        Self { client, tables }
     }
 
     fn put_order(&self, order: &Order) -> Result<Put, StoreError> {
         Put::builder()
-            .table_name(self.config.orders_table.as_str())
+            .table_name(self.tables.orders.as_str())
             .set_item(Some(to_item(order).map_err(aws::failed)?))
             .condition_expression("attribute_not_exists(order_id)")
             .build()
@@ -67,7 +38,7 @@ impl OrderStore for DynamoDbOrderStore {
         let put = |put| TransactWriteItem::builder().put(put).build();
         self.client
             .transact_write_items()
-            .transact_items(put(self.put_event(event)?))
+            .transact_items(put(event_store::put(&self.tables.event_store, event)?))
             .transact_items(put(self.put_order(order)?))
             // A retry of a request that was carried out, but whose answer was lost, succeeds.
             .client_request_token(event.event_id.to_string())
@@ -81,7 +52,7 @@ impl OrderStore for DynamoDbOrderStore {
         let output = self
             .client
             .get_item()
-            .table_name(self.config.orders_table.as_str())
+            .table_name(self.tables.orders.as_str())
             .key("order_id", AttributeValue::S(id.to_string()))
             .consistent_read(true)
             .send()

@@ -39,6 +39,7 @@ use crate::{
         kind::{MALFORMED_ID, UNKNOWN_ORDER},
     },
     metrics::ORDERS_CREATED,
+    store::StoreError,
 };
 
 /// Returns the routes, with everything around them.
@@ -74,7 +75,9 @@ async fn read<S: OrderStore>(
     let id: OrderId = id
         .ok()
         .and_then(|Path(id)| id.parse().ok())
-        .ok_or_else(|| Problem::of_kind(&MALFORMED_ID).detail("The id of an order is a UUID."))?;
+        .ok_or_else(|| {
+            Problem::of_kind(&MALFORMED_ID).detail("The id of an order is a UUID in lower case.")
+        })?;
     let Some(order) = orders.find(id).await? else {
         return Err(Problem::of_kind(&UNKNOWN_ORDER));
     };
@@ -130,7 +133,7 @@ struct OrderBody<'a> {
     version: u64,
     status: Status,
     customer_id: &'a CustomerId,
-    currency: Currency,
+    currency: &'a Currency,
     items: &'a [Item],
     total: Amount,
     placed_at: jiff::Timestamp,
@@ -143,7 +146,7 @@ impl<'a> From<&'a Order> for OrderBody<'a> {
             version: order.version,
             status: order.status,
             customer_id: &order.customer_id,
-            currency: order.currency,
+            currency: &order.currency,
             items: &order.items,
             total: order.total,
             placed_at: order.placed_at,
@@ -155,6 +158,12 @@ impl From<PlaceOrderError> for Problem {
     fn from(error: PlaceOrderError) -> Self {
         match error {
             PlaceOrderError::Invalid(invalid) => Self::invalid_body(invalid.into_errors()),
+            // No `Retry-After`: the order may be stored, and another request would be another order.
+            PlaceOrderError::Store(error @ StoreError::Unavailable(_)) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE)
+                    .detail("Whether the order was placed is not known.")
+                    .because(error)
+            }
             PlaceOrderError::Store(error) => error.into(),
         }
     }

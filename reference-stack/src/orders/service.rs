@@ -42,7 +42,9 @@ impl<S: OrderStore> Orders<S> {
     /// Returns what is wrong with the order, or with the store.
     pub async fn place(&self, command: PlaceOrder, cause: Cause) -> Result<Order, PlaceOrderError> {
         let placed = command.decide(OrderId::generate())?;
-        let occurred_at = (self.now)();
+        // To the millisecond, as event ids are.
+        let occurred_at = Timestamp::from_millisecond((self.now)().as_millisecond())
+            .expect("a time without its fraction is as near as the time itself");
         let order = Order::placed(placed.clone(), occurred_at);
         let event = Envelope {
             event_id: EventId::generate(),
@@ -134,6 +136,14 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[tokio::test]
+    async fn an_event_occurs_at_a_whole_millisecond() {
+        let mut orders = Orders::new(MemoryOrderStore::default());
+        orders.now = || "2026-11-23T06:58:19.081999999Z".parse().unwrap();
+        let order = orders.place(command(), Cause::default()).await.unwrap();
+        assert_eq!(order.placed_at.to_string(), "2026-11-23T06:58:19.081Z");
     }
 
     #[tokio::test]

@@ -2,10 +2,13 @@ use aws_lambda_events::{
     dynamodb::{Event, EventRecord},
     streams::DynamoDbEventResponse,
 };
-use serde_dynamo::AttributeValue;
+use lambda_runtime::LambdaEvent;
 
-use super::{EVENT_ATTRIBUTE, EventStream, Message, publish};
-use crate::stream::{Delivery, Failures, Record, report};
+use super::{EventStream, Message, publish};
+use crate::{
+    event_store,
+    stream::{Delivery, Failures, Record, last_start, report},
+};
 
 /// The consumer of the event store's stream.
 #[derive(Clone, Debug)]
@@ -22,15 +25,18 @@ impl<S: EventStream> Outbox<S> {
     /// Sends the new events of a batch, and answers with the records that failed.
     ///
     /// See [`crate::stream`] for what that leads to.
-    pub async fn handle(&self, batch: Event) -> DynamoDbEventResponse {
+    pub async fn handle(&self, batch: LambdaEvent<Event>) -> DynamoDbEventResponse {
+        let last_start = last_start(&batch.context);
         let opened: Vec<_> = batch
+            .payload
             .records
             .into_iter()
             .filter_map(record)
             .map(Delivery::open)
             .collect();
         let messages: Vec<_> = opened.iter().flatten().map(message).collect();
-        let mut outcomes = publish(&self.stream, &messages).await.into_iter();
+        let outcomes = publish(&self.stream, &messages, last_start).await;
+        let mut outcomes = outcomes.into_iter();
 
         let mut failures = Failures::default();
         for opened in opened {
@@ -72,14 +78,9 @@ fn record(record: EventRecord) -> Option<Record> {
         tracing::debug!(event_name = record.event_name, "record ignored");
         return None;
     }
-    let mut item = record.change.new_image.into_inner();
     Some(Record {
         sequence_number: record.change.sequence_number.unwrap_or_default(),
-        json: match item.remove(EVENT_ATTRIBUTE) {
-            Some(AttributeValue::S(json)) => Ok(json.into_bytes()),
-            Some(_) => Err(format!("the item's attribute `{EVENT_ATTRIBUTE}` is no text").into()),
-            None => Err(format!("the item has no attribute `{EVENT_ATTRIBUTE}`").into()),
-        },
+        json: event_store::envelope(record.change.new_image),
     })
 }
 

@@ -5,11 +5,7 @@ use aws_sdk_kinesis::{
 };
 
 use super::{EventStream, Message, Rejected};
-use crate::{
-    aws,
-    config::{OutboxConfig, ResourceName},
-    store::StoreError,
-};
+use crate::{aws, config::ResourceName, store::StoreError};
 
 /// The Kinesis stream `order-events`.
 #[derive(Clone, Debug)]
@@ -19,13 +15,10 @@ pub struct KinesisEventStream {
 }
 
 impl KinesisEventStream {
-    /// Makes the stream that the configuration names; nothing is sent.
+    /// Makes the stream of a name; nothing is sent.
     #[must_use]
-    pub fn new(client: Client, config: OutboxConfig) -> Self {
-        Self {
-            client,
-            name: config.order_events_stream,
-        }
+    pub const fn new(client: Client, name: ResourceName) -> Self {
+        Self { client, name }
     }
 }
 

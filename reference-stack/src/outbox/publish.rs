@@ -4,6 +4,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::{EventStream, MAX_PUT_BYTES, MAX_PUT_MESSAGES, Message, Rejected};
 use crate::store::StoreError;
 
@@ -25,25 +27,34 @@ pub enum PublishError {
     /// It was not tried, because an earlier message of its key, or the stream, failed.
     #[error("the message was held back after an earlier failure")]
     HeldBack,
+    /// It was not tried, because no time was left for it.
+    #[error("the message was held back: the invocation's time is running out")]
+    OutOfTime,
 }
 
 /// Puts messages on a stream, with as few requests as keep the messages of each key in order.
 ///
 /// A request may hold a key once only: the stream may reject the first message of a key and take
 /// the second. After a message that failed, later ones of its key are held back; after a request
-/// that failed, all that are left.
+/// that failed, all that are left. No request is begun after `last_start`.
 ///
 /// Returns one outcome for each message, in their order.
 pub async fn publish<S: EventStream>(
     stream: &S,
     messages: &[Message],
+    last_start: Instant,
 ) -> Vec<Result<(), PublishError>> {
     let mut failed = HashMap::new();
     let mut failed_keys = HashSet::new();
     let mut waiting: Vec<usize> = (0..messages.len()).collect();
     while !waiting.is_empty() {
+        if Instant::now() > last_start {
+            let left = waiting.drain(..);
+            failed.extend(left.map(|index| (index, PublishError::OutOfTime)));
+            break;
+        }
         let request = take_request(messages, &mut waiting);
-        match put(stream, messages, request).await {
+        match put(stream, messages, request, last_start).await {
             Ok(rejected) => {
                 for (index, rejected) in rejected {
                     failed_keys.insert(&messages[index].partition_key);
@@ -95,12 +106,13 @@ fn take_request(messages: &[Message], waiting: &mut Vec<usize>) -> Vec<usize> {
     request
 }
 
-/// Puts messages, and those that are rejected again. Returns what was rejected to the last, or the
-/// messages that the failed request held.
+/// Puts messages, and those that are rejected again, while there is time. Returns what was rejected
+/// to the last, or the messages that the failed request held.
 async fn put<S: EventStream>(
     stream: &S,
     messages: &[Message],
     mut request: Vec<usize>,
+    last_start: Instant,
 ) -> Result<Vec<(usize, Rejected)>, (Vec<usize>, StoreError)> {
     let mut attempt = 1;
     loop {
@@ -114,10 +126,11 @@ async fn put<S: EventStream>(
             .zip(outcomes)
             .filter_map(|(index, outcome)| Some((index, outcome.err()?)))
             .collect();
-        if rejected.is_empty() || attempt == ATTEMPTS {
+        let next = Instant::now() + BACKOFF * 2_u32.pow(attempt - 1);
+        if rejected.is_empty() || attempt == ATTEMPTS || next > last_start {
             return Ok(rejected);
         }
-        tokio::time::sleep(BACKOFF * 2_u32.pow(attempt - 1)).await;
+        tokio::time::sleep_until(next).await;
         attempt += 1;
         request = rejected.into_iter().map(|(index, _)| index).collect();
     }
@@ -136,6 +149,11 @@ mod tests {
             partition_key: key.to_owned(),
             data: data.into(),
         }
+    }
+
+    /// Later than any test takes.
+    fn in_time() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
     }
 
     /// Keeps requests as text, and rejects or fails by a rule.
@@ -198,7 +216,7 @@ mod tests {
             message("a", "a3"),
             message("c", "c1"),
         ];
-        let outcomes = publish(&stream, &messages).await;
+        let outcomes = publish(&stream, &messages, in_time()).await;
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
         assert_eq!(
             stream.requests(),
@@ -215,7 +233,12 @@ mod tests {
                 Some(Ok(()))
             }
         });
-        let outcomes = publish(&stream, &[message("a", "a1"), message("b", "b1")]).await;
+        let outcomes = publish(
+            &stream,
+            &[message("a", "a1"), message("b", "b1")],
+            in_time(),
+        )
+        .await;
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
         assert_eq!(stream.requests(), [vec!["a1", "b1"], vec!["b1"]]);
     }
@@ -235,7 +258,7 @@ mod tests {
             message("a", "a2"),
             message("b", "b2"),
         ];
-        let outcomes = publish(&stream, &messages).await;
+        let outcomes = publish(&stream, &messages, in_time()).await;
         assert!(
             matches!(
                 outcomes.as_slice(),
@@ -260,6 +283,7 @@ mod tests {
         let outcomes = publish(
             &stream,
             &[message("a", "a1"), message("a", "a2"), message("b", "b1")],
+            in_time(),
         )
         .await;
         assert!(
@@ -274,6 +298,47 @@ mod tests {
             "{outcomes:?}"
         );
         assert_eq!(stream.requests().len(), 1);
+    }
+
+    /// Takes as long for each request as a call may.
+    struct Slow;
+
+    impl EventStream for Slow {
+        async fn put(
+            &self,
+            messages: &[&Message],
+        ) -> Result<Vec<Result<(), Rejected>>, StoreError> {
+            tokio::time::sleep(crate::aws::OPERATION_TIMEOUT).await;
+            Ok(vec![Ok(()); messages.len()])
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_is_begun_after_the_last_start() {
+        let begin = Instant::now();
+        let messages = vec![message("a", "of one key"); 100];
+        let outcomes = publish(&Slow, &messages, begin + Duration::from_secs(20)).await;
+        assert!(begin.elapsed() < Duration::from_secs(28));
+        let (sent, held_back) = outcomes.split_at(3);
+        assert!(sent.iter().all(Result::is_ok), "{outcomes:?}");
+        assert!(
+            held_back
+                .iter()
+                .all(|it| matches!(it, Err(PublishError::OutOfTime))),
+            "{outcomes:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_rejected_is_not_put_again_after_the_last_start() {
+        let stream = Scripted::new(|_, _: &str| rejected());
+        let last_start = Instant::now() + Duration::from_millis(150);
+        let outcomes = publish(&stream, &[message("a", "a1")], last_start).await;
+        assert!(
+            matches!(outcomes.as_slice(), [Err(PublishError::Rejected(_))]),
+            "{outcomes:?}"
+        );
+        assert_eq!(stream.requests(), [["a1"], ["a1"]]);
     }
 
     #[test]
@@ -325,7 +390,7 @@ mod tests {
                 .start_paused(true)
                 .build()
                 .unwrap();
-            let outcomes = runtime.block_on(publish(&stream, &messages));
+            let outcomes = runtime.block_on(async { publish(&stream, &messages, in_time()).await });
 
             let taken = taken.lock().unwrap();
             for key in 0..4 {

@@ -1,10 +1,10 @@
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{Change, OrderSummary, OrderSummaryStore};
-use crate::{orders::OrderId, store::StoreError};
+use crate::{event::FIRST_VERSION, orders::OrderId, store::StoreError};
 
 /// Keeps order summaries in memory; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -25,22 +25,16 @@ impl MemoryOrderSummaryStore {
 }
 
 impl OrderSummaryStore for MemoryOrderSummaryStore {
-    async fn put_if_newer(&self, summary: &OrderSummary) -> Result<Change, StoreError> {
+    async fn put_if_next(&self, summary: &OrderSummary) -> Result<Change, StoreError> {
         let mut summaries = self
             .summaries
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match summaries.entry(summary.order_id) {
-            Entry::Occupied(stored) if stored.get().version >= summary.version => {
-                return Ok(Change::Stale);
-            }
-            Entry::Occupied(mut stored) => {
-                stored.insert(summary.clone());
-            }
-            Entry::Vacant(free) => {
-                free.insert(summary.clone());
-            }
+        let stored = summaries.get(&summary.order_id).map(|it| it.version);
+        if summary.version != stored.map_or(FIRST_VERSION, |version| version + 1) {
+            return Ok(Change::refused(stored, summary.version));
         }
+        summaries.insert(summary.order_id, summary.clone());
         Ok(Change::Applied)
     }
 }

@@ -19,7 +19,7 @@ pub struct OrderSummary {
     /// Who ordered.
     pub customer_id: CustomerId,
     /// How many pieces were ordered, of all items together.
-    pub pieces: u32,
+    pub pieces: u64,
     /// What they cost.
     pub total: Amount,
     /// The currency of the total.
@@ -37,7 +37,11 @@ impl OrderSummary {
             version: event.aggregate_version,
             status: Status::Placed,
             customer_id: placed.customer_id,
-            pieces: placed.items.iter().map(|item| item.quantity.get()).sum(),
+            pieces: placed
+                .items
+                .iter()
+                .map(|item| u64::from(item.quantity.get()))
+                .sum(),
             total: placed.total,
             currency: placed.currency,
             placed_at: event.occurred_at,
@@ -53,26 +57,31 @@ pub enum Change {
     Applied,
     /// It left what was there, which is as new or newer.
     Stale,
+    /// It left what was there, or nothing: a version in between is missing.
+    Gap,
+}
+
+impl Change {
+    /// Says why `version`, which is not the next one, was not written.
+    pub(super) fn refused(stored: Option<u64>, version: u64) -> Self {
+        if stored.is_some_and(|stored| version <= stored) {
+            Self::Stale
+        } else {
+            Self::Gap
+        }
+    }
 }
 
 /// Where order summaries are kept.
 pub trait OrderSummaryStore: Send + Sync + 'static {
-    /// Stores a summary, unless one of the same or a later version is there.
-    fn put_if_newer(
+    /// Stores a summary if its version is the next one: [`FIRST_VERSION`] where there is none, or
+    /// one more than what is there.
+    ///
+    /// [`FIRST_VERSION`]: crate::event::FIRST_VERSION
+    fn put_if_next(
         &self,
         summary: &OrderSummary,
     ) -> impl Future<Output = Result<Change, StoreError>> + Send;
-}
-
-/// What an event did to a projection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Projected {
-    /// The event is in the projection now.
-    Applied,
-    /// It was there before.
-    Stale,
-    /// It is none of the types that the projection is made of.
-    Ignored,
 }
 
 /// Why an event was not projected.
@@ -104,14 +113,9 @@ impl<S: OrderSummaryStore> OrderSummaries<S> {
     /// # Errors
     ///
     /// Returns what is wrong with the event or the store.
-    pub async fn project(&self, event: &StoredEvent) -> Result<Projected, ProjectionError> {
-        let Some(OrderEvent::Placed(placed)) = OrderEvent::read(event)? else {
-            return Ok(Projected::Ignored);
-        };
+    pub async fn project(&self, event: &StoredEvent) -> Result<Change, ProjectionError> {
+        let OrderEvent::Placed(placed) = OrderEvent::read(event)?;
         let summary = OrderSummary::placed(event, placed);
-        Ok(match self.store.put_if_newer(&summary).await? {
-            Change::Applied => Projected::Applied,
-            Change::Stale => Projected::Stale,
-        })
+        Ok(self.store.put_if_next(&summary).await?)
     }
 }

@@ -10,7 +10,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tracing_subscriber::prelude::*;
 
 use super::*;
-use crate::tests::{Logs, order_id, order_placed};
+use crate::tests::{Logs, invocation, order_id, order_placed};
 
 fn record(sequence_number: &str, event: &Value) -> Record {
     Record {
@@ -55,7 +55,8 @@ async fn run(
         rule,
         handled: Mutex::default(),
     };
-    let failures = for_each(records, &handler).await;
+    let last_start = Instant::now() + Duration::from_secs(20);
+    let failures = for_each(records, last_start, &handler).await;
     (
         failures.sequence_numbers,
         handler.handled.into_inner().unwrap(),
@@ -63,6 +64,10 @@ async fn run(
 }
 
 fn store_failed() -> RecordError {
+    StoreError::Failed("no such table".into()).into()
+}
+
+fn store_unavailable() -> RecordError {
     StoreError::Unavailable("throttled".into()).into()
 }
 
@@ -111,40 +116,75 @@ async fn a_malformed_record_fails_alone() {
     );
 }
 
-#[tokio::test]
-async fn a_malformed_payload_does_not_hold_back_its_successors() {
-    let records = vec![
-        record("1", &order_placed('a', 1)),
-        record("2", &order_placed('a', 2)),
-    ];
-    let (failures, handled) = run(records, |event| match event.aggregate_version {
-        1 => Err(RecordError::Malformed("bad payload".into())),
-        _ => Ok(()),
-    })
-    .await;
-    assert_eq!(failures, ["1"]);
-    assert_eq!(handled, [(order_id('a'), 2)]);
-}
-
-#[tokio::test]
-async fn a_store_that_fails_holds_back_what_follows_in_the_same_aggregate() {
-    let logs = Logs::capture();
+/// Two orders with two events each, of which only the first of `a` fails.
+async fn run_with_first_failing(error: fn() -> RecordError) -> (Vec<String>, Vec<(String, u64)>) {
     let records = vec![
         record("1", &order_placed('a', 1)),
         record("2", &order_placed('b', 1)),
         record("3", &order_placed('a', 2)),
         record("4", &order_placed('b', 2)),
     ];
-    let (failures, handled) = run(records, |event| {
+    run(records, |event| {
         if event.aggregate_id == order_id('a') && event.aggregate_version == 1 {
-            return Err(store_failed());
+            return Err(error());
         }
         Ok(())
     })
-    .await;
-    assert_eq!(failures, ["1", "3"]);
-    assert_eq!(handled, [(order_id('b'), 1), (order_id('b'), 2)]);
+    .await
+}
+
+#[tokio::test]
+async fn a_record_that_fails_holds_back_what_follows_in_the_same_aggregate() {
+    let conflict = || StoreError::Conflict.into();
+    let unreadable = || RecordError::Failed("bad payload".into());
+    for error in [store_failed, conflict, unreadable, || RecordError::Panicked] {
+        let logs = Logs::capture();
+        let (failures, handled) = run_with_first_failing(error).await;
+        assert_eq!(failures, ["1", "3"]);
+        assert_eq!(handled, [(order_id('b'), 1), (order_id('b'), 2)]);
+        assert_eq!(logs.with_message("record failed").len(), 1);
+        assert_eq!(logs.with_message("record held back").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_unavailable_holds_back_all_that_is_left() {
+    let logs = Logs::capture();
+    let (failures, handled) = run_with_first_failing(store_unavailable).await;
+    assert_eq!(failures, ["1", "2", "3", "4"]);
+    assert_eq!(handled, []);
     assert_eq!(logs.with_message("record failed").len(), 1);
+    let held_back = logs.with_message("record held back");
+    assert_eq!(held_back.len(), 3);
+    assert_eq!(held_back[0]["level"], "WARN");
+    assert_eq!(held_back[0]["reason"], "a store is unavailable");
+    assert_eq!(held_back[0]["correlation_id"], "request-b");
+}
+
+/// Takes as long for each record as a call may.
+struct Slow;
+
+impl EventHandler for Slow {
+    async fn handle(&self, _: &StoredEvent) -> Result<(), RecordError> {
+        tokio::time::sleep(aws::OPERATION_TIMEOUT).await;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_time_for_is_held_back() {
+    let logs = Logs::capture();
+    let records = (1..=100)
+        .map(|number: u64| record(&number.to_string(), &order_placed('a', number)))
+        .collect();
+    let begin = Instant::now();
+    let last_start = last_start(&invocation(()).context);
+    let failures = for_each(records, last_start, &Slow).await;
+    // Of 30 s one is kept, and each takes 8 s.
+    assert!(begin.elapsed() < Duration::from_secs(29));
+    let held_back: Vec<_> = (4..=100).map(|number: u64| number.to_string()).collect();
+    assert_eq!(failures.sequence_numbers, held_back);
+    assert_eq!(logs.with_message("record held back").len(), 97);
 }
 
 #[tokio::test]

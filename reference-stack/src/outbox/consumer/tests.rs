@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     outbox::{MemoryEventStream, Rejected},
     store::StoreError,
-    tests::{Logs, order_id, order_placed},
+    tests::{Logs, invocation, order_id, order_placed},
 };
 
 /// A record as Lambda hands it over.
@@ -37,7 +37,7 @@ fn inserted(sequence_number: &str, event: &Value) -> Value {
 
 async fn handle<S: EventStream>(stream: S, records: Vec<Value>) -> Value {
     let batch = serde_json::from_value(json!({"Records": records})).unwrap();
-    serde_json::to_value(Outbox::new(stream).handle(batch).await).unwrap()
+    serde_json::to_value(Outbox::new(stream).handle(invocation(batch)).await).unwrap()
 }
 
 fn failures(sequence_numbers: &[&str]) -> Value {
