@@ -1,9 +1,15 @@
+use std::time::Duration;
+
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use crate::stack::REGION;
+
+/// How long an operation may take: longer than any function may run.
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The AWS SDK's clients, pointed at the emulator.
 #[derive(Clone, Debug)]
@@ -34,6 +40,11 @@ impl Clients {
             .endpoint_url(endpoint)
             // A function that takes its time is no stalled connection.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_timeout(OPERATION_TIMEOUT)
+                    .build(),
+            )
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .build();
         // Not `aws_config::load`: the user's own profiles and variables have no say here.

@@ -21,6 +21,9 @@ use crate::xray::XRayDaemon;
 /// How long invocations under way may take when a cloud is stopped.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether everything still runs.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How to start a [`Cloud`].
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -181,6 +184,23 @@ impl Cloud {
     /// The event source mapping that feeds a function, if one does.
     pub fn mapping(&self, function: &str) -> Option<&Running> {
         self.mappings.get(function)
+    }
+
+    /// Waits until something without which the cloud is none has ended by itself; answers what.
+    pub async fn broken(&mut self) -> String {
+        loop {
+            if self.emulator.has_ended() {
+                return "the emulator".to_owned();
+            }
+            let ended = self
+                .mappings
+                .iter()
+                .find(|(_, running)| running.has_ended());
+            if let Some((function, _)) = ended {
+                return format!("the event source mapping of `{function}`");
+            }
+            tokio::time::sleep(WATCH_INTERVAL).await;
+        }
     }
 
     /// Ends everything and waits until it is gone. Dropping does the same, but blocks meanwhile.

@@ -246,7 +246,7 @@ async fn create_api(clients: &Clients, routes: &[Route]) -> Result<String, Error
 
     for route in routes {
         let action = format!("create the method `{} {}`", route.method, route.path);
-        let resource = &resources[route.path];
+        let resource = &resources[route.path.trim_end_matches('/')];
         let function = format!(
             "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}",
             route.function
@@ -283,12 +283,12 @@ async fn create_api(clients: &Clients, routes: &[Route]) -> Result<String, Error
     Ok(api)
 }
 
-/// Each resource on the way to a path, the outer ones first: `/a/{b}` gives `/a` and `/a/{b}`.
+/// Each resource on the way to a path, the outer ones first: `/a/{b}` gives `/a` and `/a/{b}`, and `/` none but the root,
+/// which is always there.
 fn prefixes(path: &str) -> impl Iterator<Item = &str> {
-    path.match_indices('/')
-        .skip(1)
-        .map(|(at, _)| &path[..at])
-        .chain([path])
+    let path = path.trim_end_matches('/');
+    let ends = path.match_indices('/').map(|(at, _)| at);
+    ends.chain([path.len()]).skip(1).map(|end| &path[..end])
 }
 
 #[cfg(test)]
@@ -297,6 +297,7 @@ mod tests {
 
     #[test]
     fn a_path_is_made_from_the_outside_in() {
+        assert_eq!(prefixes("/").count(), 0);
         assert_eq!(prefixes("/orders").collect::<Vec<_>>(), ["/orders"]);
         assert_eq!(
             prefixes("/orders/{id}/items").collect::<Vec<_>>(),

@@ -55,6 +55,8 @@ pub(crate) struct Emulator {
     log: PathBuf,
     /// What its health report calls its edition: tells it from another emulator that took the port in between.
     edition: String,
+    /// Says that the folder of this run is in use.
+    _run: File,
 }
 
 impl Emulator {
@@ -83,15 +85,7 @@ impl Emulator {
         let output = File::create(&log).map_err(Error::io("write", &log))?;
         let errors = output.try_clone().map_err(Error::io("write", &log))?;
 
-        // All state of a run is in a folder of its own. The supervisor deletes it, because it outlives us.
-        let runs = folder.join("runs");
-        fs::create_dir_all(&runs).map_err(Error::io("create", &runs))?;
-        let state = tempfile::Builder::new()
-            .prefix("run-")
-            .tempdir_in(&runs)
-            .map_err(Error::io("write to", &runs))?
-            .keep();
-
+        let (state, lock) = new_run(&folder.join("runs"))?;
         let edition = state
             .file_name()
             .unwrap_or_default()
@@ -134,6 +128,7 @@ impl Emulator {
             endpoint,
             log,
             edition,
+            _run: lock,
         })
     }
 
@@ -141,7 +136,7 @@ impl Emulator {
         let url = format!("{}/_ministack/health", self.endpoint);
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if !matches!(self.process.try_wait(), Ok(None)) {
+            if self.has_ended() {
                 return Err(EmulatorError::Ended {
                     log: self.log.clone(),
                     tail: self.tail(),
@@ -160,6 +155,11 @@ impl Emulator {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
     }
 
     fn tail(&self) -> String {
@@ -195,6 +195,33 @@ fn free_port() -> std::io::Result<u16> {
         .port())
 }
 
+/// A folder for all state of one run, locked as long as the file is open. The supervisor deletes it, because it outlives us;
+/// what a supervisor that was itself killed has left is deleted here.
+fn new_run(runs: &Path) -> Result<(PathBuf, File), Error> {
+    fs::create_dir_all(runs).map_err(Error::io("create", runs))?;
+    // One process at a time, or a folder that is made but not locked yet would look abandoned.
+    let _turn = lock(runs)?;
+    let entries = fs::read_dir(runs).map_err(Error::io("list", runs))?;
+    for run in entries.flatten().map(|entry| entry.path()) {
+        if File::open(&run).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(run);
+        }
+    }
+    let run = tempfile::Builder::new()
+        .prefix("run-")
+        .tempdir_in(runs)
+        .map_err(Error::io("write to", runs))?
+        .keep();
+    let lock = lock(&run)?;
+    Ok((run, lock))
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let file = File::open(folder).map_err(Error::io("open", folder))?;
+    file.lock().map_err(Error::io("lock", folder))?;
+    Ok(file)
+}
+
 /// A file for one run's output; the oldest ones are removed.
 fn new_log(folder: &Path) -> Result<PathBuf, Error> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -216,7 +243,13 @@ fn new_log(folder: &Path) -> Result<PathBuf, Error> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
     use super::*;
+    use crate::functions::Workspace;
+    use crate::progress::Progress;
+    use crate::python::Search;
     use crate::testing::{FakePython, MAKES_VENV};
 
     async fn start(ministack: &str) -> (FakePython, Error) {
@@ -261,6 +294,68 @@ mod tests {
             "{output}"
         );
         assert_eq!(fs::read_dir(runs).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_that_nobody_uses_any_more_are_removed() {
+        let runs = tempfile::tempdir().unwrap();
+        let abandoned = runs.path().join("run-abandoned");
+        fs::create_dir(&abandoned).unwrap();
+        fs::write(abandoned.join("state"), "data").unwrap();
+        let (first, _in_use) = new_run(runs.path()).unwrap();
+        assert!(first.exists() && !abandoned.exists());
+        let (second, lock) = new_run(runs.path()).unwrap();
+        assert!(first.exists() && second.exists());
+        drop(lock);
+        new_run(runs.path()).unwrap();
+        assert!(first.exists() && !second.exists());
+    }
+
+    /// What the emulator answers to these lines of a request, by its status.
+    async fn answer(emulator: &Emulator, lines: &str) -> String {
+        let address = emulator.endpoint().trim_start_matches("http://");
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let request = format!("{lines}connection: close\r\n\r\n").replace("ADDRESS", address);
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_real_one_answers_programs_of_this_machine_and_no_web_page() {
+        let folder = Workspace::locate().unwrap().folder();
+        let venv = Venv::prepare(&folder, &Search::process(), &Progress::default()).unwrap();
+        let xray = SocketAddr::from((Ipv4Addr::LOCALHOST, 2000));
+        let emulator = Emulator::start(&venv, &folder, xray).await.unwrap();
+
+        let health = "GET /_ministack/health HTTP/1.1\r\n";
+        let port = emulator.endpoint().rsplit(':').next().unwrap();
+        let here = format!("{health}host: ADDRESS\r\n");
+        assert_eq!(answer(&emulator, &here).await, "200");
+        let named = format!("{health}host: localhost:{port}\r\n");
+        assert_eq!(answer(&emulator, &named).await, "200");
+        let typed = format!("{here}sec-fetch-site: none\r\n");
+        assert_eq!(answer(&emulator, &typed).await, "200");
+
+        let upgrade = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+        for refused in [
+            format!("{health}host: shop.example:{port}\r\n"),
+            format!("{health}host: 127.0.0.1\r\n"),
+            health.replace("1.1", "1.0"),
+            format!("{here}Origin: http://ADDRESS\r\n"),
+            format!("{here}origin: null\r\n"),
+            format!("{here}sec-fetch-site: cross-site\r\n"),
+            format!("{here}origin: https://shop.example\r\n{upgrade}"),
+        ] {
+            assert_eq!(answer(&emulator, &refused).await, "403", "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_changed_in_the_emulator_fits_the_version_that_is_installed() {
+        assert!(SCRIPT.contains("ministack 1.5.33"));
+        assert!(include_str!("../requirements.txt").contains("\nministack==1.5.33 "));
     }
 
     #[test]

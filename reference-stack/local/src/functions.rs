@@ -41,7 +41,7 @@ pub enum BuildError {
 
 /// The cargo workspace around this package.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     #[serde(rename = "workspace_root")]
     root: PathBuf,
     target_directory: PathBuf,
@@ -52,7 +52,7 @@ impl Workspace {
     ///
     /// # Errors
     /// cargo cannot be run.
-    pub fn locate() -> Result<Self, Error> {
+    pub(crate) fn locate() -> Result<Self, Error> {
         let cargo = cargo();
         let output = std::process::Command::new(&cargo)
             .args([
@@ -79,7 +79,7 @@ impl Workspace {
     }
 
     /// Where everything of the local cloud is kept between runs.
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.target_directory.join("local-cloud")
     }
 
@@ -177,21 +177,22 @@ pub(crate) fn package(name: &str, binary: &Path, folder: &Path) -> Result<Vec<u8
     }
 
     fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    for old in fs::read_dir(folder)
-        .map_err(Error::io("list", folder))?
-        .flatten()
-    {
-        if old.file_name().to_string_lossy().starts_with(&prefix) {
-            let _ = fs::remove_file(old.path());
+    let packages = fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    for old in packages.flatten().map(|entry| entry.path()) {
+        let name = old.file_name().unwrap_or_default().to_string_lossy();
+        // Another process may have finished the very same package by now.
+        if name.starts_with(&prefix) && old != file {
+            let _ = fs::remove_file(old);
         }
     }
     let mut input = File::open(binary).map_err(Error::io("read", binary))?;
     let output = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write to", folder))?;
     zip_bootstrap(&mut input, output.as_file()).map_err(Error::io("pack", binary))?;
+    let package = fs::read(output.path()).map_err(Error::io("read", output.path()))?;
     output
         .persist(&file)
         .map_err(|error| Error::io("write", &file)(error.error))?;
-    fs::read(&file).map_err(Error::io("read", file))
+    Ok(package)
 }
 
 fn zip_bootstrap(input: &mut File, output: &File) -> std::io::Result<()> {
@@ -268,6 +269,25 @@ warning: a build script's chatter
             1,
             "the old one is gone"
         );
+    }
+
+    #[test]
+    fn many_may_make_one_package_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("orders");
+        let packages = folder.path().join("packages");
+        fs::write(&binary, "binary").unwrap();
+        let all: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| package("orders", &binary, &packages).unwrap()))
+                .collect();
+            makers
+                .into_iter()
+                .map(|maker| maker.join().unwrap())
+                .collect()
+        });
+        assert!(all.iter().all(|package| *package == all[0]));
+        assert_eq!(fs::read_dir(&packages).unwrap().count(), 1);
     }
 
     #[test]

@@ -1,11 +1,17 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::time::timeout;
 
 use crate::error::Error;
+
+/// How long an answer may take: longer than a function behind the REST API may run.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A customer's HTTP client.
 #[derive(Clone, Debug)]
@@ -57,22 +63,18 @@ impl HttpClient {
         let request = request
             .body(Full::new(body))
             .map_err(|error| failed(error.into()))?;
-        let response = self
-            .0
-            .request(request)
+        let answer = async {
+            let (parts, body) = self.0.request(request).await?.into_parts();
+            Ok(Response {
+                status: parts.status,
+                headers: parts.headers,
+                body: body.collect().await?.to_bytes(),
+            })
+        };
+        timeout(TIMEOUT, answer)
             .await
-            .map_err(|error| failed(error.into()))?;
-        let (parts, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| failed(error.into()))?
-            .to_bytes();
-        Ok(Response {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        })
+            .unwrap_or_else(|elapsed| Err(elapsed.into()))
+            .map_err(failed)
     }
 }
 
@@ -91,5 +93,24 @@ impl Response {
     /// A header's value, if it is there and readable.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::error::chain;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_accepts_and_never_answers_is_an_error() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", server.local_addr().unwrap());
+        let error = HttpClient::new().get(&url).await.unwrap_err();
+        assert_eq!(
+            chain(&error),
+            format!("no answer from {url}: deadline has elapsed")
+        );
     }
 }

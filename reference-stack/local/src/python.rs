@@ -73,9 +73,9 @@ pub enum PythonError {
     },
 }
 
-/// A Python that is new enough and can make virtual environments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Python {
+/// A Python that is not good enough.
+#[derive(Debug)]
+struct Python {
     path: PathBuf,
     version: Version,
 }
@@ -107,11 +107,11 @@ impl Search {
         }
     }
 
-    /// The first Python that is good enough.
+    /// The first Python that is new enough and can make virtual environments.
     ///
     /// # Errors
     /// Says what was found instead, and what to do.
-    pub fn find(&self) -> Result<Python, PythonError> {
+    pub fn find(&self) -> Result<PathBuf, PythonError> {
         let candidates: Vec<PathBuf> = match &self.chosen {
             Some(chosen) => vec![
                 self.locate(Path::new(chosen))
@@ -128,14 +128,16 @@ impl Search {
             let Some((version, venv)) = probe(&path) else {
                 continue;
             };
+            let is_old = (version.0, version.1) < OLDEST;
+            if venv && !is_old {
+                return Ok(path);
+            }
             let python = Python { path, version };
-            if (version.0, version.1) < OLDEST {
+            if is_old {
                 too_old = too_old
                     .into_iter()
                     .chain([python])
                     .max_by_key(|python| python.version);
-            } else if venv {
-                return Ok(python);
             } else {
                 no_venv.get_or_insert(python);
             }
@@ -164,13 +166,6 @@ impl Search {
         std::env::split_paths(self.path.as_ref()?)
             .map(|folder| folder.join(name))
             .find(|file| file.is_file())
-    }
-}
-
-impl Python {
-    /// The interpreter.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -282,10 +277,7 @@ mod tests {
             ("python3.13", "echo not installed >&2; exit 127"),
             ("python3.12", "echo 3.12.1 venv"),
         ]);
-        assert_eq!(
-            search.find().unwrap().path(),
-            folder.path().join("python3.12")
-        );
+        assert_eq!(search.find().unwrap(), folder.path().join("python3.12"));
     }
 
     #[test]
@@ -307,6 +299,7 @@ mod tests {
         let python = Search::process()
             .find()
             .expect("these tests need Python 3.11 or later");
-        assert!(python.version >= Version(3, 11, 0));
+        let (version, venv) = probe(&python).unwrap();
+        assert!(version >= Version(3, 11, 0) && venv);
     }
 }

@@ -98,8 +98,8 @@ pub struct EventSource {
     pub function: &'static str,
     /// The most records one invocation gets.
     pub batch_size: u32,
-    /// How often a record is tried again after the first time.
-    pub retries: u32,
+    /// How often a record is tried again after the first time; `None` is until it is too old.
+    pub retries: Option<u32>,
     /// Whether a failed batch is split in two.
     pub bisect: bool,
     /// How old a record may become before it is given up.
@@ -116,6 +116,9 @@ pub enum Source {
     /// A Kinesis stream.
     Stream(&'static str),
 }
+
+/// How long a record is tried that is given up only for its age: half of the 24 hours for which the streams keep it.
+const HALF_OF_RETENTION: Duration = Duration::from_secs(12 * 3600);
 
 /// What every function finds in its environment. `POWERTOOLS_SERVICE_NAME` is its name.
 pub const COMMON_ENVIRONMENT: &[(&str, &str)] =
@@ -174,14 +177,15 @@ pub const STACK: Stack = Stack {
     }],
     queues: &["event-store-dlq", "order-events-dlq"],
     routes: &[
+        // Everything: what has no route gets the function's problem detail, not the gateway's "Missing Authentication Token".
         Route {
-            method: "POST",
-            path: "/orders",
+            method: "ANY",
+            path: "/",
             function: "orders",
         },
         Route {
-            method: "GET",
-            path: "/orders/{id}",
+            method: "ANY",
+            path: "/{proxy+}",
             function: "orders",
         },
     ],
@@ -190,18 +194,22 @@ pub const STACK: Stack = Stack {
             source: Source::Table("event-store"),
             function: "dynamodb-stream-processor",
             batch_size: 100,
-            retries: 3,
+            // What is stored has to be published, so an outage of Kinesis is waited out. The price: an event that can never
+            // be published holds up its shard until it is too old.
+            retries: None,
             bisect: true,
-            maximum_age: Duration::from_secs(3600),
+            maximum_age: HALF_OF_RETENTION,
             on_failure: "event-store-dlq",
         },
         EventSource {
             source: Source::Stream("order-events"),
             function: "order-stream-processor",
             batch_size: 100,
-            retries: 3,
+            // A record that cannot be read soon makes room for the next. The price: an outage of the projections sends what
+            // comes meanwhile to the queue.
+            retries: Some(3),
             bisect: true,
-            maximum_age: Duration::from_secs(3600),
+            maximum_age: HALF_OF_RETENTION,
             on_failure: "order-events-dlq",
         },
     ],
@@ -218,7 +226,48 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::clients::OPERATION_TIMEOUT;
+    use crate::http;
+
+    #[test]
+    fn names_are_unique() {
+        fn assert_unique<T: Ord + std::fmt::Debug>(names: impl IntoIterator<Item = T>) {
+            let mut seen = BTreeSet::new();
+            for name in names {
+                assert!(!seen.contains(&name), "{name:?} twice");
+                seen.insert(name);
+            }
+        }
+        assert_unique(STACK.functions.iter().map(|function| function.name));
+        assert_unique(STACK.tables.iter().map(|table| table.name));
+        assert_unique(STACK.streams.iter().map(|stream| stream.name));
+        assert_unique(STACK.queues);
+        assert_unique(STACK.routes.iter().map(|route| (route.method, route.path)));
+        // A cloud's mappings are found by their function.
+        assert_unique(STACK.mappings.iter().map(|mapping| mapping.function));
+        for function in STACK.functions {
+            let names = COMMON_ENVIRONMENT.iter().chain(function.environment);
+            assert_unique(names.map(|(name, _)| name));
+        }
+    }
+
+    #[test]
+    fn who_calls_a_function_waits_longer_than_it_may_run() {
+        for function in STACK.functions {
+            assert!(function.timeout < OPERATION_TIMEOUT, "{function:?}");
+            let is_behind_http = STACK
+                .routes
+                .iter()
+                .any(|route| route.function == function.name);
+            assert!(
+                !is_behind_http || function.timeout < http::TIMEOUT,
+                "{function:?}"
+            );
+        }
+    }
 
     #[test]
     fn everything_that_is_referred_to_exists() {

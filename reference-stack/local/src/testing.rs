@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::python::Search;
-use crate::venv::Venv;
+use crate::venv::{IMPORT, Venv};
 
 /// What [`FakePython`] does for `-m venv` when all is well.
-pub(crate) const MAKES_VENV: &str = r#"mkdir -p "$3/bin" && cp "$0" "$3/bin/python""#;
+pub(crate) const MAKES_VENV: &str = r#"mkdir -p "$4/bin" && cp "$0" "$4/bin/python""#;
 
 /// Makes an executable shell script.
 ///
@@ -32,7 +32,7 @@ pub(crate) fn program(file: &Path, script: &str) {
 }
 
 /// A Python that answers the probe and does as told for `-m venv`, for `-m pip` and as the emulator. It hands the supervisor's script
-/// to the real interpreter.
+/// to the real interpreter. It can import the emulator unless there is a file `elsewhere` beside it.
 #[derive(Debug)]
 pub(crate) struct FakePython {
     pub(crate) folder: tempfile::TempDir,
@@ -46,16 +46,19 @@ impl FakePython {
             .find()
             .expect("these tests need Python 3.11 or later");
         let script = format!(
-            r#"echo "$1 $2" >> '{calls}'
+            r#"echo "$*" >> '{calls}'
 case "$1 $2" in
 "-u "*) {emulator} ;;
-"-I -c") echo 3.12.1 venv ;;
+"-I -c") case "$3" in
+    "{IMPORT}") [ ! -e "$(dirname "$0")/elsewhere" ] || {{ echo "No module named 'ministack'"; exit 1; }} ;;
+    *) echo 3.12.1 venv ;;
+    esac ;;
 "-I -B") exec '{real}' "$@" ;;
 "-m venv") {venv} ;;
 "-m pip") {pip} ;;
 esac"#,
             calls = folder.path().join("calls").display(),
-            real = real.path().display(),
+            real = real.display(),
         );
         program(&folder.path().join("python3"), &script);
         Self {

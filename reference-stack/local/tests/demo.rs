@@ -82,8 +82,8 @@ fn without_a_package_registry_there_is_one_message() {
 }
 
 /// Starts the demo and reads its output until a line holds `until`; answers it with everything it started.
-fn start(until: &str) -> (Child, Vec<u32>) {
-    let mut demo = demo().stdout(Stdio::piped()).spawn().unwrap();
+fn start(command: &mut Command, until: &str) -> (Child, Vec<u32>) {
+    let mut demo = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(demo.stdout.take().unwrap())
         .lines()
         .map(Result::unwrap);
@@ -99,7 +99,7 @@ fn start(until: &str) -> (Child, Vec<u32>) {
 
 #[test]
 fn kill_dash_nine_on_the_demo_leaves_nothing_behind() {
-    let (mut demo, family) = start("A customer makes mistakes");
+    let (mut demo, family) = start(&mut demo(), "A customer makes mistakes");
     assert!(
         family.len() >= 6,
         "demo, supervisor, emulator and three functions: {family:?}"
@@ -111,7 +111,7 @@ fn kill_dash_nine_on_the_demo_leaves_nothing_behind() {
 
 #[test]
 fn ctrl_c_ends_the_demo_and_everything_it_started() {
-    let (mut demo, family) = start("A customer places an order");
+    let (mut demo, family) = start(&mut demo(), "A customer places an order");
     assert!(
         family.len() >= 3,
         "demo, supervisor and emulator: {family:?}"
@@ -122,6 +122,28 @@ fn ctrl_c_ends_the_demo_and_everything_it_started() {
         .unwrap();
     assert!(status.success());
     assert_eq!(demo.wait().unwrap().code(), Some(130));
+    assert_gone(&family);
+}
+
+#[test]
+fn a_demo_that_stays_up_ends_with_its_emulator() {
+    let mut keep = demo();
+    keep.arg("--keep").stderr(Stdio::piped());
+    let (demo, family) = start(&mut keep, "Ctrl-C stops everything");
+    // The demo's child is the supervisor, and that one's the emulator.
+    let status = Command::new("kill")
+        .args(["-KILL", &family[2].to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let Output { status, stderr, .. } = demo.wait_with_output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("error: the emulator ended by itself"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("local-cloud/logs/"), "{stderr}");
     assert_gone(&family);
 }
 

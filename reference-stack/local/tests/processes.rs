@@ -31,7 +31,7 @@ fn supervisor(folder: &Path) -> Supervisor {
     let python = Search::process()
         .find()
         .expect("these tests need Python 3.11 or later");
-    Supervisor::install(python.path(), folder).unwrap()
+    Supervisor::install(&python, folder).unwrap()
 }
 
 fn shell(supervisor: &Supervisor, script: &str) -> Command {

@@ -54,9 +54,9 @@ impl Running {
         self.status.borrow().clone()
     }
 
-    /// Follows what is done.
-    pub fn watch(&self) -> watch::Receiver<Status> {
-        self.status.clone()
+    /// Whether it has ended without having been told to: a task of it panicked.
+    pub fn has_ended(&self) -> bool {
+        self.supervisor.0.is_finished()
     }
 
     /// Waits until the status is as wanted.

@@ -84,11 +84,12 @@ def reap():
 def kill_tree(command):
     deadline = time.monotonic() + KILL_SECONDS
     while time.monotonic() < deadline:
+        # Listed before anything is killed: an orphan may not be found any more.
+        left = family(command)
         try:
             os.killpg(command, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
-        left = family(command)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -75,15 +75,6 @@ impl TraceTree {
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.roots.iter().flat_map(Node::nodes)
     }
-
-    /// The segments of this name.
-    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Node> {
-        self.nodes().filter(move |node| {
-            node.segment
-                .as_ref()
-                .is_some_and(|segment| segment.name == name)
-        })
-    }
 }
 
 impl Node {
@@ -232,7 +223,6 @@ mod tests {
              │     └─ record  c3  500.0 ms\n\
              └─ later  d4  500.0 ms\n"
         );
-        assert_eq!(tree.named("record").count(), 1);
     }
 
     #[test]

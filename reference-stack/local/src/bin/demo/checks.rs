@@ -1,8 +1,9 @@
 use std::fmt;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use local_cloud::Error;
+use tokio::time::{sleep, timeout};
 
 /// How long something may take that follows asynchronously; usually a second or two.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,19 +56,21 @@ pub(crate) async fn eventually<T, F>(
 where
     F: Future<Output = Result<Result<T, String>, Error>>,
 {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match ask().await? {
-            Ok(answer) => return Ok(answer),
-            Err(seen) if Instant::now() > deadline => {
-                return Err(Failure::new(
-                    format!("{expected} within {} s", PATIENCE.as_secs()),
-                    seen,
-                ));
+    let mut seen = "no answer at all".to_owned();
+    let asking = async {
+        loop {
+            match ask().await? {
+                Ok(answer) => return Ok(answer),
+                Err(other) => seen = other,
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            sleep(Duration::from_millis(50)).await;
         }
-    }
+    };
+    let answer = timeout(PATIENCE, asking).await;
+    answer.unwrap_or_else(|_| {
+        let expected = format!("{expected} within {} s", PATIENCE.as_secs());
+        Err(Failure::new(expected, seen))
+    })
 }
 
 #[cfg(test)]
@@ -91,6 +94,24 @@ mod tests {
             }
         });
         assert_eq!(answer.await.unwrap(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_stops_answering_is_a_failure_that_shows_what_was_seen_last() {
+        let asked = Cell::new(false);
+        let failure = eventually::<(), _>("three", || {
+            let again = asked.replace(true);
+            async move {
+                if again {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Err("two".to_owned()))
+            }
+        });
+        assert_eq!(
+            failure.await.unwrap_err().to_string(),
+            "a check failed\n  expected: three within 30 s\n  seen:     two"
+        );
     }
 
     #[test]

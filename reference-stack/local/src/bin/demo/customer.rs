@@ -238,7 +238,16 @@ async fn warnings(cloud: &Cloud) -> Result<usize, Failure> {
 }
 
 async fn warned_once(cloud: &Cloud, before: usize) -> Result<(), Failure> {
-    let after = warnings(cloud).await?;
+    // The log may lag behind the answer.
+    let expected = "a warning in the log of `orders`";
+    let after = eventually(expected, || async {
+        let after = warnings(cloud).await;
+        Ok(match after {
+            Ok(after) if after == before => Err(format!("still {before} warnings")),
+            after => Ok(after),
+        })
+    })
+    .await??;
     check(
         after == before + 1,
         "one warning more in the log of `orders`",

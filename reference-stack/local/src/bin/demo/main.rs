@@ -86,7 +86,7 @@ async fn run(arguments: Arguments, screen: &Screen, verified: &Cell<bool>) -> Ex
             _ => {}
         })
     };
-    let cloud = match Cloud::start(Options::new().with_progress(progress)).await {
+    let mut cloud = match Cloud::start(Options::new().with_progress(progress)).await {
         Ok(cloud) => cloud,
         Err(error) => {
             screen.error(&chain(&error));
@@ -100,8 +100,13 @@ async fn run(arguments: Arguments, screen: &Screen, verified: &Cell<bool>) -> Ex
             screen.success("everything was as it should be");
             if arguments.keep {
                 invite(&cloud, screen);
-                // Until Ctrl-C, which is handled in `main`.
-                std::future::pending::<()>().await;
+                // Or until Ctrl-C, which is handled in `main`.
+                let what = cloud.broken().await;
+                let log = cloud.emulator_log().display();
+                screen.error(&format!(
+                    "{what} ended by itself. The emulator's own output: {log}"
+                ));
+                return ExitCode::FAILURE;
             }
             ExitCode::SUCCESS
         }

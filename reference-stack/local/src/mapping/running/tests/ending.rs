@@ -55,7 +55,7 @@ async fn no_task_outlives_the_handle() {
     let alive: Weak<()> = world.stream.alive();
     let running = world.start();
     world.function.wait_for_calls(2).await;
-    let mut status = running.watch();
+    let mut status = running.status.clone();
     drop(running);
     // The tasks hold the sender.
     while status.changed().await.is_ok() {}
@@ -67,7 +67,7 @@ async fn no_task_outlives_the_handle() {
 async fn waiting_for_what_never_comes_ends_with_the_mapping() {
     let world = world();
     world.stream.put("shard-0", 0..1);
-    let mut status = world.start().watch();
+    let mut status = world.start().status.clone();
     assert!(
         status
             .wait_for(|status| status.records_delivered == 2)
@@ -92,9 +92,11 @@ async fn a_panic_is_not_swallowed() {
     world.function.reply(|_| panic!("the function panicked"));
     world.stream.put("shard-0", 0..1);
     let running = world.start();
+    assert!(!running.has_ended());
     let _ = running
         .wait_until(|status| status.records_delivered == 1)
         .await;
+    assert!(running.has_ended());
     running.stop().await;
 }
 
