@@ -26,7 +26,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tracing::{
     Instrument, Level, Span, debug_span, error, info, info_span, subscriber::DefaultGuard,
 };
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, filter::Targets, prelude::*};
 
 const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const PARENT: &str = "53995c3f42cd8ad8";
@@ -510,6 +510,58 @@ async fn an_event_at_error_marks_its_span_and_no_other() {
 }
 
 #[tokio::test]
+async fn whether_the_handler_failed_is_said_by_its_result_alone() {
+    let log = || {
+        error!("order lost");
+        debug_span!("below the tracer's level").in_scope(|| error!("order lost, too"));
+    };
+    let daemon = Daemon::start();
+    let output = Captured::default();
+    let _guard = tracing_subscriber::registry()
+        .with(daemon.tracer().subscriber_layer())
+        .with(Lines(output.clone()))
+        .set_default();
+    for result in [Ok(()), Err("refused")] {
+        let service = TraceLayer::new().layer(service_fn(|_: LambdaEvent<()>| async {
+            log();
+            result
+        }));
+        assert_eq!(service.oneshot(event(SAMPLED)).await, result);
+    }
+
+    let documents = daemon.documents();
+    assert_eq!(documents.len(), 2);
+    assert_eq!(documents[0].get("fault"), None, "{}", documents[0]);
+    assert_eq!(documents[0].get("cause"), None, "{}", documents[0]);
+    assert_eq!(documents[1]["fault"], true);
+    let exceptions = documents[1]["cause"]["exceptions"].as_array().unwrap();
+    assert_eq!(exceptions.len(), 1, "{}", documents[1]);
+    assert_eq!(exceptions[0]["message"], "refused");
+    // The layers beside the tracer see these events as ever.
+    assert_eq!(output.lines().len(), 4);
+}
+
+#[tokio::test]
+async fn a_filter_for_the_whole_subscriber_has_to_let_the_handlers_span_through() {
+    let daemon = Daemon::start();
+    let own = Targets::new().with_target("trace", Level::DEBUG);
+    for (filter, sent) in [
+        (own.clone(), 0),
+        (own.with_target("powertools", Level::ERROR), 2),
+    ] {
+        let _guard = tracing_subscriber::registry()
+            .with(filter)
+            .with(daemon.tracer().subscriber_layer())
+            .set_default();
+        let service = TraceLayer::new().layer(service_fn(|_: LambdaEvent<()>| {
+            ok().instrument(info_span!("inner"))
+        }));
+        service.oneshot(event(SAMPLED)).await.unwrap();
+        assert_eq!(daemon.documents().len(), sent);
+    }
+}
+
+#[tokio::test]
 async fn annotations_and_metadata_go_to_the_nearest_span_that_is_sent() {
     let documents = trace(SAMPLED, || async {
         trace::annotate("OrderId", "a1");
@@ -890,14 +942,18 @@ async fn the_service_is_ready_when_the_handler_is() {
 fn the_types_can_be_shared_and_cloned() {
     fn assert_shareable<T: Send + Sync + Clone + fmt::Debug + 'static>(_: &T) {}
 
-    assert_shareable(&Tracer::from_env(&Env::default()));
+    fn assert_sent<T: Send + Sync>(_: &T) {}
+
+    let tracer = Tracer::from_env(&Env::default());
+    assert_shareable(&tracer);
+    assert_sent(&tracer.subscriber_layer::<Registry>());
     assert_shareable(&TraceLayer::new().name("place_order"));
     assert_shareable(&TraceLayer::new().layer(0));
     assert_shareable(&SAMPLED.parse::<TraceHeader>().unwrap());
 }
 
 #[test]
-fn the_stack_runs_under_the_runtime() {
+fn the_stack_is_what_the_runtime_asks_for() {
     async fn handler(event: LambdaEvent<Value>) -> Result<Value, Error> {
         Ok(event.payload)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
     sync::OnceLock,
     time::Duration,
 };
@@ -114,16 +114,20 @@ impl Daemon {
         }
     }
 
-    /// Sends a datagram without waiting: tracing never fails or delays an invocation.
+    /// Sends a datagram; only the first waits, if the daemon's host has to be resolved. Tracing
+    /// never fails an invocation.
     fn send(&self, datagram: &[u8]) {
+        let mut failed = None;
         let socket = self.socket.get_or_init(|| {
             open(&self.address)
-                .inspect_err(|error| {
-                    let (variable, value) = (env::XRAY_DAEMON_ADDRESS, &self.address);
-                    warn!(variable, value, %error, "no traces are sent: no X-Ray daemon");
-                })
+                .map_err(|error| failed = Some(error))
                 .ok()
         });
+        // Afterwards: who listens to warnings may have spans, and send them.
+        if let Some(error) = failed {
+            let (variable, value) = (env::XRAY_DAEMON_ADDRESS, &self.address);
+            warn!(variable, value, %error, "no traces are sent: no X-Ray daemon");
+        }
         if let Some((socket, daemon)) = socket {
             // Not connected, so that a daemon that was away for one datagram gets the next.
             let _ = socket.send_to(datagram, daemon);
@@ -142,11 +146,13 @@ fn open(address: &str) -> io::Result<(UdpSocket, SocketAddr)> {
         .find(|daemon| daemon.is_ipv4())
         .or(daemons.first())
         .ok_or_else(|| invalid("the host has no address"))?;
-    let socket = if daemon.is_ipv4() {
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?
-    } else {
-        UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?
+    // Beside a daemon on loopback, no other host reaches the socket.
+    let own: IpAddr = match daemon.ip() {
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
+    let socket = UdpSocket::bind((own, 0))?;
     socket.set_nonblocking(true)?;
     Ok((socket, daemon))
 }
@@ -172,6 +178,17 @@ fn udp_address(address: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_on_loopback_is_sent_to_from_there() {
+        for (daemon, own) in [
+            ("127.0.0.1:2000", "127.0.0.1"),
+            ("192.0.2.1:2000", "0.0.0.0"),
+        ] {
+            let (socket, _) = open(daemon).unwrap();
+            assert_eq!(socket.local_addr().unwrap().ip().to_string(), own);
+        }
+    }
 
     #[test]
     fn every_documented_form_of_the_address_is_read() {

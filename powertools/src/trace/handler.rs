@@ -1,11 +1,18 @@
 use std::thread;
 
 use opentelemetry::{Context, trace::TraceContextExt};
-use tracing::{Span, error_span};
+use tracing::{Metadata, Span, error_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{TraceHeader, failure::Failure, span};
 use crate::Invocation;
+
+const TARGET: &str = "powertools::trace";
+
+/// Returns whether a span is that of a handler.
+pub(super) fn is_handler(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == TARGET
+}
 
 /// The span of one invocation's handler. Dropped before it has ended, it ends as failed.
 #[derive(Debug)]
@@ -25,10 +32,10 @@ impl HandlerSpan {
         };
         let name = name.unwrap_or(&context.env_config.function_name);
         let name = if name.is_empty() { "handler" } else { name };
-        // At the level that survives every filter: how much is logged has nothing to do with
-        // whether an invocation is traced.
+        // At the level that a filter by level lets through as long as it lets anything: how much is
+        // logged has nothing to do with whether an invocation is traced.
         let span = error_span!(
-            target: "powertools::trace",
+            target: TARGET,
             "handler",
             otel.name = format!("## {name}"),
             annotation.ColdStart = invocation.is_cold_start(),
@@ -47,7 +54,8 @@ impl HandlerSpan {
     }
 
     /// Runs `f` in the span, and ends it as failed if `f` panics: the runtime catches the panic
-    /// around our future, and drops the future only after it has answered.
+    /// around our future and drops the future later, when nothing panics any more, so that it would
+    /// pass for cancelled.
     pub(super) fn run<R>(&mut self, f: impl FnOnce() -> R) -> R {
         struct EndOnPanic<'a> {
             span: &'a mut HandlerSpan,

@@ -16,9 +16,9 @@ const VERSION: &str = "1";
 /// consumer can [continue the trace](super::SpanExt::continue_trace), and what the header
 /// `X-Amzn-Trace-Id` of an HTTP request holds.
 ///
-/// Parts come in any order; unknown ones (`Self`, `Lineage`) are passed over. Only a `Sampled` of
-/// `1` or `0` is a decision: `?`, anything else and a missing one leave it open, which counts as
-/// not sampled.
+/// Parts come in any order; all but `Root`, `Parent` and `Sampled` (`Self`, `Lineage`) are passed
+/// over, and are not written again. Only a `Sampled` of `1` or `0` is a decision: `?`, anything else
+/// and a missing one leave it open, which counts as not sampled and is written as no `Sampled`.
 ///
 /// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
 ///
@@ -46,8 +46,8 @@ impl TraceHeader {
     /// Returns the header that carries the trace on: its parent is the span the code runs in.
     ///
     /// Where no span is recorded, because the trace is not sampled or this function's tracing is
-    /// disabled, the invocation's own header is passed on. `None` outside of an invocation and in
-    /// one that came without a header.
+    /// disabled, it is the invocation's own header, without the parts that are passed over. `None`
+    /// outside of an invocation and in one that came without a header.
     #[must_use]
     pub fn current() -> Option<Self> {
         span::current()

@@ -122,6 +122,9 @@
 //! task needs tracing's `.instrument(span)`. One that outlives its invocation is sent when it ends,
 //! which on Lambda may be during a later invocation.
 //!
+//! A filter for the whole subscriber, such as an `EnvFilter` among its layers, hides spans from the
+//! tracer too, the handler's own among them: filter per layer, or let `powertools=error` through.
+//!
 //! The function needs X-Ray's active tracing, and its role the permission
 //! `xray:PutTraceSegments`.
 //!

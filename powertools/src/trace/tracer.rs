@@ -1,12 +1,23 @@
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::SystemTime,
+};
+
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
 use opentelemetry_sdk::{
     Resource,
-    trace::{IdGenerator, RandomIdGenerator, Sampler, SdkTracerProvider},
+    trace::{IdGenerator, Sampler, SdkTracerProvider},
 };
-use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::{Layer, filter, registry::LookupSpan};
+use tracing::{
+    Event, Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest,
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, Filter},
+    registry::LookupSpan,
+};
 
-use super::{exporter::Exporter, unsigned};
+use super::{exporter::Exporter, handler, unsigned};
 use crate::{Env, env};
 
 /// How many attributes a span keeps: far more than fit into a document.
@@ -45,7 +56,8 @@ impl Tracer {
     ///
     /// It sends documents to [`AWS_XRAY_DAEMON_ADDRESS`](env::XRAY_DAEMON_ADDRESS), in the form
     /// `host:port` or `tcp:host:port udp:host:port`; an address that cannot be used is reported by
-    /// one warning when the first span is due. It does nothing, at no cost, when that variable or
+    /// one warning when the first span is due. The name of a host is resolved then, once, while the
+    /// span's thread waits; Lambda gives a number. It does nothing, at no cost, when that variable or
     /// [`AWS_LAMBDA_FUNCTION_NAME`](env::FUNCTION_NAME) is unset, and when
     /// [`POWERTOOLS_TRACE_DISABLED`](env::TRACE_DISABLED) is on.
     pub fn from_env(env: &Env) -> Self {
@@ -91,7 +103,7 @@ impl Tracer {
                 .with_span_processor(Exporter::new(self.service.clone(), daemon))
                 // Whether a trace is kept has been decided before the function is called.
                 .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
-                .with_id_generator(SpanIds(RandomIdGenerator::default()))
+                .with_id_generator(SpanIds)
                 .with_max_attributes_per_span(ATTRIBUTES)
                 .with_resource(Resource::builder_empty().build())
                 .build();
@@ -105,28 +117,61 @@ impl Tracer {
             unsigned::Note
                 .and_then(layer)
                 .and_then(unsigned::Forget)
-                .with_filter(
-                    filter::filter_fn(move |metadata| is_traced(metadata, level))
-                        .with_max_level_hint(level),
-                )
+                .with_filter(Traced(level))
         })
     }
 }
 
 /// Lets spans pass up to a level, and of events those that mark their span as failed.
-fn is_traced(metadata: &Metadata<'_>, level: Level) -> bool {
-    *metadata.level()
-        <= if metadata.is_span() {
-            level
+#[derive(Debug)]
+struct Traced(Level);
+
+impl Traced {
+    fn is_traced(&self, metadata: &Metadata<'_>) -> bool {
+        let level = if metadata.is_span() {
+            self.0
         } else {
             Level::ERROR
+        };
+        *metadata.level() <= level
+    }
+}
+
+impl<S> Filter<S> for Traced
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        self.is_traced(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if !self.is_traced(metadata) {
+            Interest::never()
+        } else if metadata.is_span() {
+            Interest::always()
+        } else {
+            // It depends on the span that the event is in.
+            Interest::sometimes()
         }
+    }
+
+    /// Whether the handler failed, its result says.
+    fn event_enabled(&self, event: &Event<'_>, context: &Context<'_, S>) -> bool {
+        context
+            .event_span(event)
+            .is_none_or(|span| !handler::is_handler(span.metadata()))
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0.into())
+    }
 }
 
 /// Makes no trace of its own: a span without a parent gets an id that is invalid, so that nobody
 /// takes it for a trace that exists.
 #[derive(Debug)]
-struct SpanIds(RandomIdGenerator);
+struct SpanIds;
 
 impl IdGenerator for SpanIds {
     fn new_trace_id(&self) -> TraceId {
@@ -134,13 +179,36 @@ impl IdGenerator for SpanIds {
     }
 
     fn new_span_id(&self) -> SpanId {
-        self.0.new_span_id()
+        span_id(&RandomState::new(), SystemTime::now())
     }
+}
+
+/// Makes an id of random keys and the time. Either alone may repeat: environments that are restored
+/// from one snapshot go on with the same keys, but not at the same nanosecond.
+fn span_id(keys: &RandomState, now: SystemTime) -> SpanId {
+    SpanId::from(keys.hash_one(now))
 }
 
 impl Default for Tracer {
     /// As [`Tracer::new`].
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn neither_one_moment_nor_one_snapshot_makes_equal_ids() {
+        let now = SystemTime::now();
+        let keys = RandomState::new();
+        assert_ne!(span_id(&keys, now), span_id(&RandomState::new(), now));
+        let restored = keys.clone();
+        let later = now + Duration::from_nanos(1);
+        assert_ne!(span_id(&keys, now), span_id(&restored, later));
     }
 }

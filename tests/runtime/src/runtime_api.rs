@@ -1,9 +1,12 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    io,
+    future, io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -57,6 +60,7 @@ pub struct RuntimeApi {
 struct State {
     queue: AsyncMutex<mpsc::UnboundedReceiver<Event>>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
+    stalls: AtomicBool,
 }
 
 impl RuntimeApi {
@@ -72,6 +76,7 @@ impl RuntimeApi {
         let state = Arc::new(State {
             queue: AsyncMutex::new(queue),
             waiting: Mutex::default(),
+            stalls: AtomicBool::new(false),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&state)));
         Ok(Self {
@@ -86,6 +91,12 @@ impl RuntimeApi {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on takes what a function answers and does not reply to it: the function learns
+    /// nothing of the end of its invocation.
+    pub fn stall(&self) {
+        self.state.stalls.store(true, Ordering::Relaxed);
     }
 
     /// Makes one invocation and waits for its answer.
@@ -167,6 +178,9 @@ impl State {
             Some(sender) => {
                 // A test that gave up waiting has failed already.
                 let _ = sender.send(answer);
+                if self.stalls.load(Ordering::Relaxed) {
+                    future::pending::<()>().await;
+                }
                 status(StatusCode::ACCEPTED)
             }
             None => status(StatusCode::FORBIDDEN),
