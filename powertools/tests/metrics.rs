@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
-    error::Error as _,
     fmt,
     future::{pending, ready},
     io::{self, Write},
@@ -32,6 +31,9 @@ use tracing_subscriber::{layer::Context, prelude::*};
 const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
 const LATENCY: Metric = Metric::new("Latency", Unit::Milliseconds);
 
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
+const LOG_EVENT_SIZE: usize = 1024 * 1024;
+
 /// A layer that the environment of the tests cannot change, and what it writes.
 fn layer() -> (MetricsLayer, Captured) {
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (SERVICE_NAME, "orders")]);
@@ -48,6 +50,9 @@ fn event(request_id: &str) -> LambdaEvent<()> {
 fn objects(output: &Captured) -> Vec<Value> {
     let objects = output.json();
     objects.iter().for_each(check);
+    for line in output.lines() {
+        assert!(line.len() <= LOG_EVENT_SIZE, "{} bytes", line.len());
+    }
     objects
 }
 
@@ -75,7 +80,6 @@ fn check(object: &Value) {
         panic!("{error}: {object}");
     }
 
-    assert!(object.to_string().len() < 256 * 1024);
     let directive = &object["_aws"]["CloudWatchMetrics"][0];
     for dimension in strings(&directive["Dimensions"][0]) {
         let length = object[&dimension].as_str().map(str::len);
@@ -140,6 +144,17 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Warnings {
         impl Visit for Text {
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
                 self.0.push_str(&format!("{}={value:?} ", field.name()));
+            }
+
+            fn record_error(
+                &mut self,
+                field: &tracing::field::Field,
+                error: &(dyn std::error::Error + 'static),
+            ) {
+                self.record_debug(field, &format_args!("{error}"));
+                if let Some(source) = error.source() {
+                    self.0.push_str(&format!("source={source} "));
+                }
             }
         }
         if event.metadata().target().starts_with("powertools") {
@@ -521,7 +536,6 @@ async fn disabled_metrics_write_nothing_and_warn_of_nothing() {
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (METRICS_DISABLED, "true")]);
     let service = MetricsLayer::from_env(&env)
         .unwrap()
-        .cold_start_metric(true)
         .with_writer(output.clone())
         .layer(service_fn(async |_: LambdaEvent<()>| {
             for _ in 0..300 {
@@ -606,7 +620,7 @@ async fn what_cloudwatch_would_not_take_is_left_out_with_a_warning_that_names_it
         r#"name of dimension "zoë" is not printable ASCII"#,
         r#"value of dimension "customer" is not printable ASCII"#,
         r#"the name "OrdersCreated" is already taken by a metric"#,
-        r#"metadata "broken" cannot be serialised"#,
+        r#"metadata "broken" cannot be serialised source=broken"#,
     ];
     assert_eq!(warnings.len(), named.len(), "{warnings:#?}");
     for (warning, named) in warnings.iter().zip(named) {
@@ -630,6 +644,61 @@ async fn the_thirty_first_dimension_is_left_out_and_the_metrics_are_not() {
     let warnings = warnings.take();
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains(r#"dimension "d30" is one too many"#));
+}
+
+/// As large as can be: names and values that double when they are escaped, and long numbers.
+#[tokio::test]
+async fn the_largest_object_is_a_log_event_because_metadata_is_left_out() {
+    let (warnings, _guard) = Warnings::listen();
+    let objects = objects_of(async || {
+        let long = |length: usize, number: usize| format!("{number:\"<length$}");
+        for number in 1..30 {
+            metrics::add_dimension(long(250, number), long(1024, 0));
+        }
+        metrics::add_metadata("small", 1);
+        metrics::add_metadata("large", "x".repeat(500_000));
+        metrics::add_metadata("too much", "x".repeat(30_000));
+        metrics::add_metadata("\u{1b}".repeat(10_000), 1);
+        metrics::add_metadata("small", 2);
+        for number in 0..100 {
+            let metric = Metric::try_new(long(255, number), Unit::KilobytesPerSecond);
+            let metric = metric.unwrap().high_resolution();
+            // The hundredth metric is written with its first value.
+            for _ in 0..if number < 99 { 99 } else { 1 } {
+                metric.record(-1.234_567_890_123_456_7e-101);
+            }
+        }
+    })
+    .await;
+    assert_eq!(objects.len(), 1);
+    assert_eq!(names(&objects[0]).len(), 100);
+    assert_eq!(objects[0]["small"], 2);
+    assert_eq!(objects[0]["large"].as_str().unwrap().len(), 500_000);
+    assert!(objects[0].get("too much").is_none());
+    let warnings = warnings.take();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    let expected = r#"metadata "too much" is too much: there is room for 524288 bytes in all"#;
+    assert!(warnings[0].contains(expected), "{}", warnings[0]);
+    assert!(warnings[1].contains(r"\u{1b}"));
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn an_http_request_has_metrics_of_the_invocation_whose_context_it_carries() {
+    let (layer, output) = layer();
+    let service = layer.layer(service_fn(async |_: http::Request<()>| {
+        ORDERS_CREATED.record(1);
+        let invocation = Invocation::current().unwrap();
+        metrics::add_metadata("request_id", &invocation.context().request_id);
+        Ok::<_, Infallible>(())
+    }));
+    let mut request = http::Request::new(());
+    request.extensions_mut().insert(context("one"));
+    service.oneshot(request).await.unwrap();
+    let objects = objects(&output);
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0]["OrdersCreated"], 1);
+    assert_eq!(objects[0]["request_id"], "one");
 }
 
 #[tokio::test]
@@ -774,14 +843,6 @@ fn layer_service_and_future_go_where_their_parts_go() {
     shared::<Metric>();
     sent::<ResponseFuture<std::future::Ready<()>>>();
     sent::<MetricsError>();
-}
-
-#[test]
-fn an_error_has_its_cause_as_source() {
-    fn assert_error<T: std::error::Error + Send + Sync + 'static>(_: &T) {}
-    let error = Metric::try_new("", Unit::Count).unwrap_err();
-    assert_error(&error);
-    assert!(error.source().is_none());
 }
 
 /// What a handler may do to its metrics.

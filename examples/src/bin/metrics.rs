@@ -38,7 +38,10 @@ async fn main() -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use powertools::testing::{Captured, context};
+    use powertools::{
+        Env, env,
+        testing::{Captured, context},
+    };
     use tower::ServiceExt;
 
     use super::*;
@@ -46,10 +49,12 @@ mod tests {
     #[tokio::test]
     async fn an_order_is_counted_in_its_shop() {
         let output = Captured::default();
-        let layer = MetricsLayer::new("Shop").with_writer(output.clone());
+        let env = Env::from([(env::METRICS_NAMESPACE, "Shop")]);
+        let layer = MetricsLayer::from_env(&env).unwrap();
         let order = serde_json::from_str(r#"{"id":"a1","shop":"berlin"}"#).unwrap();
         let event = LambdaEvent::new(order, context("52fdfc07"));
-        stack(layer).oneshot(event).await.unwrap();
+        let stack = stack(layer.with_writer(output.clone()));
+        stack.oneshot(event).await.unwrap();
 
         let object = &output.json()[0];
         assert_eq!(object["shop"], "berlin");

@@ -1,9 +1,12 @@
 use std::borrow::Cow;
 
 use super::{
-    Metric, MetricsError,
+    Member, Metric, MetricsError,
     dimension::{self, Dimension},
-    limits::{AWS, DIMENSIONS_PER_SET, GREATEST_VALUE, METRICS_PER_OBJECT, VALUES_PER_METRIC},
+    limits::{
+        AWS, DIMENSIONS_PER_SET, GREATEST_VALUE, METADATA_SIZE, METRICS_PER_OBJECT,
+        VALUES_PER_METRIC,
+    },
 };
 
 /// What the next EMF object will hold. No more than it may: as soon as a metric more, or a value
@@ -55,6 +58,13 @@ impl Series {
 
     fn len(&self) -> usize {
         1 + self.more.len()
+    }
+}
+
+impl Metadata {
+    /// What it takes at the most, in bytes: an escaped character is `\u001b`, for instance.
+    fn size(&self) -> usize {
+        r#","":"#.len() + 6 * self.key.len() + self.json.len()
     }
 }
 
@@ -119,6 +129,11 @@ impl Batch {
         metadata: Metadata,
     ) -> Result<(), MetricsError> {
         self.check_free(configured, &metadata.key, Member::Metadata)?;
+        let others = self.metadata.iter().filter(|set| set.key != metadata.key);
+        if metadata.size() + others.map(Metadata::size).sum::<usize>() > METADATA_SIZE {
+            let key = metadata.key.into_owned();
+            return Err(MetricsError::TooMuchMetadata { key });
+        }
         match self.metadata.iter_mut().find(|set| set.key == metadata.key) {
             Some(set) => set.json = metadata.json,
             None => self.metadata.push(metadata),
@@ -142,7 +157,6 @@ impl Batch {
             .any(|dimension| dimension.name == name)
     }
 
-    /// All kinds are members of one object, so a name may be of one kind only.
     fn check_free(
         &self,
         configured: &Configured,
@@ -150,31 +164,24 @@ impl Batch {
         kind: Member,
     ) -> Result<(), MetricsError> {
         let taken_by = if name == AWS {
-            "the format itself"
+            Member::Aws
         } else if kind != Member::Metric
             && self
                 .series
                 .iter()
                 .any(|series| series.metric.name() == name)
         {
-            "a metric"
+            Member::Metric
         } else if kind != Member::Dimension && self.is_dimension(configured, name) {
-            "a dimension"
+            Member::Dimension
         } else if kind != Member::Metadata && self.metadata.iter().any(|set| set.key == name) {
-            "metadata"
+            Member::Metadata
         } else {
             return Ok(());
         };
         let name = name.to_owned();
         Err(MetricsError::NameTaken { name, taken_by })
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Member {
-    Metric,
-    Dimension,
-    Metadata,
 }
 
 #[cfg(test)]

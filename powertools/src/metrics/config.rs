@@ -1,7 +1,4 @@
-use std::{
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{
     Metric, Unit,
@@ -17,7 +14,7 @@ const FUNCTION_NAME: &str = "function_name";
 pub(super) const SERVICE: &str = "service";
 
 /// What the layer was given.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) namespace: String,
     pub(super) configured: Configured,
@@ -25,7 +22,6 @@ pub(super) struct Config {
     pub(super) function_name: Option<String>,
     pub(super) disabled: bool,
     pub(super) output: Output,
-    pub(super) now: fn() -> SystemTime,
 }
 
 impl Config {
@@ -35,7 +31,7 @@ impl Config {
             return None;
         }
         let line = emf::line(
-            self.timestamp(),
+            timestamp(),
             &self.namespace,
             batch.effective_dimensions(&self.configured),
             &batch.metadata,
@@ -56,31 +52,18 @@ impl Config {
         // Outside of Lambda there may be none.
         let function_name = Dimension::new(FUNCTION_NAME, &name).ok();
         emf::line(
-            self.timestamp(),
+            timestamp(),
             &self.namespace,
             function_name.iter().chain(&self.configured.service),
             &[],
             &[Series::new(COLD_START, 1.0)],
         )
     }
-
-    fn timestamp(&self) -> u64 {
-        (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
-    }
 }
 
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("namespace", &self.namespace)
-            .field("service", &self.configured.service)
-            .field("default_dimensions", &self.configured.dimensions)
-            .field("cold_start_metric", &self.cold_start)
-            .field("function_name", &self.function_name)
-            .field("disabled", &self.disabled)
-            .field("output", &self.output)
-            .finish_non_exhaustive()
-    }
+fn timestamp() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }

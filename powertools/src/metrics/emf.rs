@@ -2,7 +2,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use std::io::Write;
+use std::{fmt, io::Write};
 
 use serde::Serialize;
 
@@ -10,6 +10,31 @@ use super::{
     batch::{Metadata, Series},
     dimension::Dimension,
 };
+
+/// What a member of an EMF object is. All are members of one object, so a name is of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Member {
+    /// A metric's values.
+    Metric,
+    /// A dimension's value.
+    Dimension,
+    /// Metadata.
+    Metadata,
+    /// `_aws`, which says what the others are.
+    Aws,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Metric => "a metric",
+            Self::Dimension => "a dimension",
+            Self::Metadata => "metadata",
+            Self::Aws => "the format itself",
+        })
+    }
+}
 
 /// Integers up to here are exact in a 64-bit float, and are written as integers.
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;

@@ -1,13 +1,18 @@
-use super::{Unit, Violation, limits::DIMENSIONS_PER_SET};
+use std::fmt;
+
+use super::{
+    Member, Unit, Violation,
+    limits::{DIMENSIONS_PER_SET, METADATA_SIZE},
+};
 
 /// Why something is not among the metrics.
 ///
 /// What is configured or made fails with it; what a handler records is left out with a warning
 /// that carries it, and the invocation goes on.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// No namespace was given.
+    /// No namespace was given, and the metrics are not disabled.
     #[error(
         "no namespace for the metrics: `{}` is not set",
         crate::env::METRICS_NAMESPACE
@@ -91,8 +96,15 @@ pub enum MetricsError {
     NameTaken {
         /// The name.
         name: String,
-        /// What has it: a metric, a dimension, metadata, or the format itself.
-        taken_by: &'static str,
+        /// What has it.
+        taken_by: Member,
+    },
+    /// With this the metadata would be more than leaves room for metrics in a log event.
+    #[error("metadata {key:?} is too much: there is room for {METADATA_SIZE} bytes in all")]
+    #[non_exhaustive]
+    TooMuchMetadata {
+        /// The key of what was left out.
+        key: String,
     },
     /// The metadata's value cannot be JSON.
     #[error("metadata {key:?} cannot be serialised")]
@@ -103,4 +115,11 @@ pub enum MetricsError {
         /// What its `Serialize` said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The message: it is what an operator reads when `main` returns the error, and names all there is.
+impl fmt::Debug for MetricsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -3,7 +3,6 @@ use std::{
     fmt::{Debug, Display},
     io::Write,
     sync::Arc,
-    time::SystemTime,
 };
 
 use tower_layer::Layer;
@@ -33,59 +32,90 @@ impl MetricsLayer {
     /// Makes a layer for a namespace; the process's environment says the rest, see
     /// [`from_env`](Self::from_env).
     ///
-    /// A namespace has 1 to 255 printable ASCII characters and does not start with a colon.
-    ///
     /// # Panics
     ///
-    /// Panics if CloudWatch does not take the namespace, or the service's name that the
-    /// environment gives.
+    /// Panics if CloudWatch does not take the [`namespace`](Self::namespace). A service's name that
+    /// it does not take, which the environment gives and [`service`](Self::service) does not
+    /// replace, panics when the layer is put around the handler.
     #[track_caller]
     pub fn new(namespace: impl Into<String>) -> Self {
-        built(Self::build(Some(namespace.into()), &Env::process()))
+        Self::read(&Env::process()).namespace(namespace)
     }
 
     /// Makes a layer from environment variables.
     ///
     /// | variable | sets | default |
     /// |---|---|---|
-    /// | `POWERTOOLS_METRICS_NAMESPACE` | the namespace | an error |
+    /// | `POWERTOOLS_METRICS_NAMESPACE` | [`namespace`](Self::namespace) | an error |
     /// | `POWERTOOLS_SERVICE_NAME` | [`service`](Self::service) | no such dimension |
     /// | `POWERTOOLS_METRICS_FUNCTION_NAME` | [`function_name`](Self::function_name) | that of the context |
     /// | `POWERTOOLS_METRICS_DISABLED` | [`disabled`](Self::disabled) | `false` |
     ///
     /// # Errors
     ///
-    /// Fails if there is no namespace, or if CloudWatch does not take it or the service's name.
+    /// Fails if there is no namespace, or if CloudWatch does not take it or the service's name;
+    /// never while metrics are disabled.
     pub fn from_env(env: &Env) -> Result<Self, MetricsError> {
-        Self::build(env.get(env::METRICS_NAMESPACE).map(str::to_owned), env)
+        let layer = Self::read(env);
+        layer.check()?;
+        Ok(layer)
     }
 
-    fn build(namespace: Option<String>, env: &Env) -> Result<Self, MetricsError> {
-        let namespace = namespace.ok_or(MetricsError::MissingNamespace)?;
-        if let Err(violation) = limits::check_namespace(&namespace) {
-            return Err(MetricsError::Namespace {
-                namespace,
-                violation,
-            });
-        }
-        let service = env
-            .get(env::SERVICE_NAME)
-            .map(|service| Dimension::new(SERVICE, &service))
-            .transpose()?;
-        Ok(Self {
+    /// Takes what the environment says as it is: the code may replace it.
+    fn read(env: &Env) -> Self {
+        Self {
             config: Config {
-                namespace,
+                namespace: env.get(env::METRICS_NAMESPACE).unwrap_or_default().into(),
                 configured: Configured {
                     dimensions: Vec::new(),
-                    service,
+                    service: env.get(env::SERVICE_NAME).map(|name| Dimension {
+                        name: SERVICE.into(),
+                        value: name.to_owned(),
+                    }),
                 },
                 cold_start: false,
                 function_name: env.get(env::METRICS_FUNCTION_NAME).map(str::to_owned),
                 disabled: env.flag(env::METRICS_DISABLED).unwrap_or(false),
                 output: Output::default(),
-                now: SystemTime::now,
             },
-        })
+        }
+    }
+
+    /// Checks what the environment said and the code has not replaced.
+    fn check(&self) -> Result<(), MetricsError> {
+        let Config {
+            namespace,
+            configured,
+            disabled,
+            ..
+        } = &self.config;
+        if *disabled {
+            return Ok(());
+        }
+        if namespace.is_empty() {
+            return Err(MetricsError::MissingNamespace);
+        }
+        check_namespace(namespace)?;
+        if let Some(service) = &configured.service {
+            Dimension::new(SERVICE, &service.value)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the namespace: 1 to 255 printable ASCII characters, not all of them blank, that do not
+    /// start with a colon.
+    ///
+    /// Defaults to `POWERTOOLS_METRICS_NAMESPACE`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if CloudWatch takes no such namespace.
+    #[track_caller]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        let namespace = namespace.into();
+        built(check_namespace(&namespace));
+        self.config.namespace = namespace;
+        self
     }
 
     /// Names the service, the dimension `service` of every metric.
@@ -157,6 +187,9 @@ impl MetricsLayer {
     /// Says whether metrics are left out.
     ///
     /// Defaults to `POWERTOOLS_METRICS_DISABLED`, then to `false`.
+    ///
+    /// Disabled ones need no namespace. If the code switches on what the environment has disabled
+    /// and there is none, it panics when the layer is put around the handler.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.config.disabled = disabled;
         self
@@ -172,6 +205,13 @@ impl MetricsLayer {
     }
 }
 
+fn check_namespace(namespace: &str) -> Result<(), MetricsError> {
+    limits::check_namespace(namespace).map_err(|violation| MetricsError::Namespace {
+        namespace: namespace.to_owned(),
+        violation,
+    })
+}
+
 /// Configuration that cannot be is the programmer's mistake, and shows at start-up.
 #[track_caller]
 fn built<T>(result: Result<T, MetricsError>) -> T {
@@ -185,6 +225,7 @@ impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        built(self.check());
         MetricsService::new(inner, Arc::new(self.config.clone()))
     }
 }
@@ -214,10 +255,12 @@ mod tests {
         assert!(config.disabled);
 
         let config = layer
+            .namespace("from-code")
             .service("from-code")
             .function_name("from-code")
             .disabled(false)
             .config;
+        assert_eq!(config.namespace, "from-code");
         assert_eq!(config.configured.service.unwrap().value, "from-code");
         assert_eq!(config.function_name.as_deref(), Some("from-code"));
         assert!(!config.disabled);
@@ -226,8 +269,9 @@ mod tests {
     #[test]
     fn a_layer_without_a_proper_namespace_or_service_is_an_error() {
         let error = MetricsLayer::from_env(&Env::default()).unwrap_err();
+        // What `main` prints.
         assert_eq!(
-            error.to_string(),
+            format!("{error:?}"),
             "no namespace for the metrics: `POWERTOOLS_METRICS_NAMESPACE` is not set"
         );
         let error =
@@ -247,6 +291,33 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn disabled_metrics_need_no_configuration() {
+        let env = Env::from([(env::METRICS_DISABLED, "true"), (env::SERVICE_NAME, "zoë")]);
+        let _ = MetricsLayer::from_env(&env).unwrap().layer(());
+    }
+
+    #[test]
+    #[should_panic = "no namespace for the metrics"]
+    fn metrics_that_the_code_switches_on_again_need_a_namespace() {
+        let layer = MetricsLayer::from_env(&Env::from([(env::METRICS_DISABLED, "true")]));
+        let _ = layer.unwrap().disabled(false).layer(());
+    }
+
+    #[test]
+    fn what_the_code_replaces_in_the_environment_may_be_anything() {
+        let env = Env::from([(env::METRICS_NAMESPACE, ":a"), (env::SERVICE_NAME, "zoë")]);
+        let layer = MetricsLayer::read(&env).namespace("Shop").service("orders");
+        let _ = layer.layer(());
+    }
+
+    #[test]
+    #[should_panic = r#"value of dimension "service" is not printable ASCII"#]
+    fn a_bad_service_of_the_environment_panics_when_the_layer_is_used() {
+        let layer = MetricsLayer::read(&Env::from([(env::SERVICE_NAME, "zoë")]));
+        let _ = layer.namespace("Shop").layer(());
     }
 
     #[test]

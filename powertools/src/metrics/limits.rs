@@ -17,6 +17,12 @@ pub(super) const VALUES_PER_METRIC: usize = 100;
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub(super) const DIMENSIONS_PER_SET: usize = 30;
 
+/// The most that the metadata of one EMF object takes, in bytes: half of the largest log event. The
+/// other half is more than metrics and dimensions can need.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
+pub(super) const METADATA_SIZE: usize = 1024 * 1024 / 2;
+
 /// The longest name of a metric, in characters.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>

@@ -31,15 +31,15 @@
 //! }
 //! ```
 //!
-//! The configured use: namespace, service and a dimension for all metrics, metadata that the
-//! handler adds, and a writer that keeps the line.
+//! The configured use: an environment made by hand, a service and a dimension for all metrics,
+//! metadata that the handler adds, and a writer that keeps the line.
 //!
 //! ```
 //! # #[cfg(feature = "testing")]
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! use std::time::Duration;
 //! use lambda_runtime::{Error, LambdaEvent};
-//! use powertools::{metrics::{self, Metric, MetricsLayer, Unit}, testing};
+//! use powertools::{Env, env, metrics::{self, Metric, MetricsLayer, Unit}, testing};
 //! use serde_json::json;
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
@@ -54,10 +54,11 @@
 //!     Ok(())
 //! }
 //!
+//! let env = Env::from([(env::METRICS_NAMESPACE, "Shop")]);
 //! let output = testing::Captured::default();
 //! let service = ServiceBuilder::new()
 //!     .layer(
-//!         MetricsLayer::new("Shop")
+//!         MetricsLayer::from_env(&env)?
 //!             .service("orders")
 //!             .default_dimension("stage", "prod")
 //!             .with_writer(output.clone()),
@@ -110,6 +111,7 @@
 //! - a metric that has been recorded with another unit,
 //! - the 31st dimension, the service included, and names or values that CloudWatch does not take,
 //! - a name of another kind: metrics, dimensions and metadata are members of one object,
+//! - metadata beyond 512 KB in all, so that an object stays below the 1 MB of a log event,
 //! - anything recorded outside of an invocation, or without this layer around.
 //!
 //! # Tasks and threads
@@ -132,6 +134,7 @@ mod service;
 mod unit;
 mod value;
 
+pub use emf::Member;
 pub use error::MetricsError;
 pub use future::ResponseFuture;
 pub use layer::MetricsLayer;

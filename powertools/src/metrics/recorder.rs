@@ -250,7 +250,7 @@ pub fn add_dimension(name: impl Into<Cow<'static, str>>, value: impl fmt::Displa
 /// logs, but is none of the metric itself.
 ///
 /// The value may be anything serialisable. One of the same key is replaced. Metadata without
-/// metrics is not written.
+/// metrics is not written, and what goes beyond 512 KB in all is left out with a warning.
 ///
 /// # Examples
 ///
