@@ -395,12 +395,14 @@ fn bad_input_is_answered_with_a_problem_that_names_the_field() {
             }
         }
 
-        let orders = format!("{}/orders", cloud.api_url());
-        for (status, id) in [(404, "01938000-0000-7000-8000-000000000000"), (400, "7")] {
-            let response = HttpClient::new()
-                .get(&format!("{orders}/{id}"))
-                .await
-                .unwrap();
+        for (status, path) in [
+            (404, "/orders/01938000-0000-7000-8000-000000000000"),
+            (400, "/orders/7"),
+            (405, "/orders"),
+            (404, "/nothing/here"),
+        ] {
+            let url = format!("{}{path}", cloud.api_url());
+            let response = HttpClient::new().get(&url).await.unwrap();
             assert_problem(&response, status);
         }
     });
