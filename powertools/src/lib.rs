@@ -81,6 +81,7 @@
 //! | `logging` | [`logging`]: JSON log lines with the Powertools keys |
 //! | `metrics` | [`metrics`]: CloudWatch metrics in the embedded metric format |
 //! | `trace` | [`trace`]: X-Ray subsegments from `tracing` spans |
+//! | `jmespath` | [`jmespath`]: questions to JSON |
 //! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out |
 //! | `testing` | [`testing`]: captured output and contexts for your own tests |
 //! | `full` | all of them |
@@ -93,6 +94,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(
+        feature = "jmespath",
         feature = "logging",
         feature = "metrics",
         feature = "trace",
@@ -112,7 +114,11 @@ mod invocation;
 mod json;
 #[cfg(any(feature = "logging", feature = "metrics"))]
 mod output;
+#[cfg(feature = "jmespath")]
+mod raw;
 
+#[cfg(feature = "jmespath")]
+pub mod jmespath;
 #[cfg(feature = "logging")]
 pub mod logging;
 #[cfg(feature = "metrics")]
