@@ -46,6 +46,8 @@ struct Inner {
     logging: crate::logging::State,
     #[cfg(feature = "metrics")]
     metrics: crate::metrics::State,
+    #[cfg(feature = "decode")]
+    raw_event: std::sync::OnceLock<Box<serde_json::value::RawValue>>,
 }
 
 impl Invocation {
@@ -68,6 +70,13 @@ impl Invocation {
     #[must_use]
     pub fn is_cold_start(&self) -> bool {
         self.inner.cold_start
+    }
+
+    /// Returns the event as Lambda sent it, if a [`DecodeLayer`](crate::decode::DecodeLayer) kept it.
+    #[cfg(feature = "decode")]
+    #[must_use]
+    pub fn raw_event(&self) -> Option<&serde_json::value::RawValue> {
+        self.inner.raw_event.get().map(|event| &**event)
     }
 
     /// Makes this the invocation that `future` belongs to, for a task that is spawned.
@@ -106,6 +115,8 @@ impl Invocation {
                 logging: Default::default(),
                 #[cfg(feature = "metrics")]
                 metrics: Default::default(),
+                #[cfg(feature = "decode")]
+                raw_event: Default::default(),
             }),
         }
     }
@@ -114,6 +125,13 @@ impl Invocation {
     #[cfg(any(feature = "logging", feature = "metrics"))]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
         CURRENT.try_with(f).ok()
+    }
+
+    /// Keeps the event; the first one counts.
+    #[cfg(feature = "decode")]
+    pub(crate) fn keep_raw_event(&self, event: Box<serde_json::value::RawValue>) {
+        // An invocation has one event, so another can only be the same or a test's.
+        let _ = self.inner.raw_event.set(event);
     }
 
     #[cfg(feature = "logging")]

@@ -56,7 +56,7 @@
 //!
 //! # The order of the layers
 //!
-//! Outermost first: logging, trace, metrics, handler. `ServiceBuilder` takes them in that order.
+//! Outermost first: logging, trace, metrics, decode, handler. `ServiceBuilder` takes them in that order.
 //! Logging is outermost so that the lines of all other layers carry the invocation's keys; trace
 //! comes next so that its span covers the time of the rest.
 //!
@@ -81,6 +81,7 @@
 //! | `logging` | [`logging`]: JSON log lines with the Powertools keys |
 //! | `metrics` | [`metrics`]: CloudWatch metrics in the embedded metric format |
 //! | `trace` | [`trace`]: X-Ray subsegments from `tracing` spans |
+//! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
 //! | `jmespath` | [`jmespath`]: questions to JSON |
 //! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out |
 //! | `testing` | [`testing`]: captured output and contexts for your own tests |
@@ -94,6 +95,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(
+        feature = "decode",
         feature = "jmespath",
         feature = "logging",
         feature = "metrics",
@@ -108,6 +110,8 @@
 
 mod cold_start;
 mod context;
+#[cfg(feature = "decode")]
+pub mod decode;
 pub mod env;
 mod invocation;
 #[cfg(feature = "logging")]
