@@ -82,7 +82,7 @@
 //! | `metrics` | [`metrics`]: CloudWatch metrics in the embedded metric format |
 //! | `trace` | [`trace`]: X-Ray subsegments from `tracing` spans |
 //! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
-//! | `jmespath` | [`jmespath`]: questions to JSON |
+//! | `jmespath` | [`jmespath`]: questions to JSON, and correlation ids by JMESPath |
 //! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out |
 //! | `testing` | [`testing`]: captured output and contexts for your own tests |
 //! | `full` | all of them |
@@ -118,7 +118,7 @@ mod invocation;
 mod json;
 #[cfg(any(feature = "logging", feature = "metrics"))]
 mod output;
-#[cfg(feature = "jmespath")]
+#[cfg(any(feature = "jmespath", feature = "logging"))]
 mod raw;
 
 #[cfg(feature = "jmespath")]

@@ -1,8 +1,9 @@
 //! The event's JSON text, kept beside the type it is decoded into.
 //!
 //! The Lambda runtime drops the text once it has made a handler's type of it. With
-//! [`DecodeLayer`] the runtime hands the text over as it is; layers outside see it as the request,
-//! layers inside and the handler get the type, and [`Invocation::raw_event`](crate::Invocation::raw_event) gives the text to whoever
+//! [`DecodeLayer`] the runtime hands the text over as it is; layers outside see it as the request
+//! ([correlation ids by path](crate::logging::CorrelationPath)), layers inside and the handler get
+//! the type, and [`Invocation::raw_event`](crate::Invocation::raw_event) gives the text to whoever
 //! asks for it. A function without this layer pays for none of that.
 //!
 //! # Examples

@@ -152,7 +152,7 @@ mod value;
 mod visitor;
 
 pub use buffer::Buffer;
-pub use correlation::CorrelationId;
+pub use correlation::{CorrelationId, CorrelationPath};
 pub use error::LoggerError;
 pub use format::{EcsFormat, JsonFormat, PrettyFormat};
 pub use future::ResponseFuture;
