@@ -66,7 +66,8 @@
 //! An event that is not a `T` does not reach the handler: the invocation fails with
 //! [`DecodeError::Decode`], whose message names the field and its place but not what is there,
 //! and Lambda's `errorType` is `powertools::decode::DecodeError`. An error of the handler passes
-//! through with the type and the message it would have had without the layer.
+//! through with the type and the message it would have had without the layer. Layers outside see both
+//! kinds; an event that the runtime itself cannot decode reaches no layer at all.
 
 mod error;
 mod future;

@@ -213,7 +213,10 @@ async fn an_event_that_cannot_be_read_is_answered_as_an_error() {
         payload: json!({ "id": 7 }),
         ..event(1, "succeed", true)
     };
-    assert!(matches!(lambda.api.invoke(event).await, Answer::Error(_)));
+    let Answer::Error(error) = lambda.api.invoke(event).await else {
+        panic!("an event of another type is answered as an error")
+    };
+    assert_eq!(error["errorType"], "powertools::decode::DecodeError");
     assert_eq!(
         lambda.invoke(2, "succeed").await,
         Answer::Response(json!({ "id": "task-2" }))

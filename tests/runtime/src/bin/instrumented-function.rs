@@ -5,7 +5,8 @@ use std::{sync::LazyLock, time::Duration};
 use lambda_runtime::{Error, LambdaEvent};
 use powertools::{
     Env,
-    logging::{self, Logger, LoggingLayer},
+    decode::DecodeLayer,
+    logging::{self, CorrelationPath, Logger, LoggingLayer},
     metrics::{self, Metric, MetricsLayer, Unit},
     trace::{TraceLayer, Tracer},
 };
@@ -75,12 +76,10 @@ async fn main() -> Result<(), Error> {
         .with(Tracer::from_env(&env).subscriber_layer())
         .init();
     let service = ServiceBuilder::new()
-        .layer(
-            LoggingLayer::new()
-                .correlation_id(|event: &LambdaEvent<Task>| Some(event.payload.id.clone())),
-        )
+        .layer(LoggingLayer::new().correlation_id(CorrelationPath::EVENT_BRIDGE))
         .layer(TraceLayer::new())
         .layer(MetricsLayer::from_env(&env)?.cold_start_metric(true))
+        .layer(DecodeLayer::<Task>::new())
         .service_fn(handler);
     lambda_runtime::run_concurrent(service).await
 }
