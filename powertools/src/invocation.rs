@@ -105,12 +105,17 @@ impl Invocation {
     }
 
     fn open(context: Option<&Context>) -> Self {
+        // A call without a context comes from elsewhere: a router that is warmed up during start-up,
+        // say. It must not use up what the first request is to be told.
+        let cold_start = context.is_some() && cold_start::take();
+        Self::new(context.cloned().unwrap_or_default(), cold_start)
+    }
+
+    pub(crate) fn new(context: Context, cold_start: bool) -> Self {
         Self {
             inner: Arc::new(Inner {
-                context: context.cloned().unwrap_or_default(),
-                // A call without a context comes from elsewhere: a router that is warmed up during
-                // start-up, say. It must not use up what the first request is to be told.
-                cold_start: context.is_some() && cold_start::take(),
+                context,
+                cold_start,
                 #[cfg(feature = "logging")]
                 logging: Default::default(),
                 #[cfg(feature = "metrics")]

@@ -22,6 +22,8 @@ use std::{
 use lambda_runtime::{Config, Context};
 use serde_json::Value;
 
+use crate::Invocation;
+
 /// A writer that keeps what is written; its clones share what they keep.
 #[derive(Clone, Default)]
 pub struct Captured {
@@ -74,6 +76,14 @@ impl fmt::Debug for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.lines()).finish()
     }
+}
+
+/// Returns an invocation that is a cold start, or none, whatever the process has seen before.
+///
+/// What is called [inside of it](Invocation::sync_scope) logs and records as a handler does.
+#[must_use]
+pub fn invocation(context: Context, cold_start: bool) -> Invocation {
+    Invocation::new(context, cold_start)
 }
 
 /// Returns a context like those of Lambda: a function `my-function` of 128 MB in `eu-west-1`, a

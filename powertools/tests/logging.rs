@@ -7,7 +7,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use powertools::{
     Env, Invocation,
     logging::{self, Logger, LoggingLayer},
-    testing::{Captured, context},
+    testing::{self, Captured, context},
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -128,6 +128,16 @@ async fn a_line_outside_of_an_invocation_has_no_context_keys() {
     let line = &output.json()[0];
     assert_eq!(line["service"], "orders");
     assert_eq!(line.as_object().unwrap().len(), 5);
+}
+
+#[test]
+fn a_call_without_a_context_is_no_cold_start_and_takes_none_away() {
+    let (output, _guard) = capture(logger());
+    Invocation::current_or_open(None).sync_scope(|| info!("warming up"));
+    testing::invocation(context("one"), true).sync_scope(|| info!("first"));
+    let lines = output.json();
+    assert_eq!(lines[0].get("cold_start"), None);
+    assert_eq!(lines[1]["cold_start"], true);
 }
 
 #[tokio::test]

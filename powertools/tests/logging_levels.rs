@@ -158,6 +158,24 @@ fn a_target_has_a_level_of_its_own() {
 }
 
 #[test]
+fn a_level_of_fatal_leaves_out_errors_that_are_not() {
+    for env in [
+        Env::from([("LOG_LEVEL", "critical")]),
+        Env::from([("AWS_LAMBDA_LOG_LEVEL", "FATAL"), ("LOG_LEVEL", "DEBUG")]),
+    ] {
+        let (output, _guard) = capture(Logger::from_env(&env));
+        warn!("warn");
+        tracing::error!("error");
+        tracing::error!(fatal = true, "fatal");
+        assert_eq!(messages(&output), ["fatal"]);
+    }
+    let env = Env::from([("LOG_LEVEL", "FATAL")]);
+    let (output, _guard) = capture(Logger::from_env(&env).level(Level::ERROR));
+    tracing::error!("error");
+    assert_eq!(messages(&output), ["error"]);
+}
+
+#[test]
 fn settings_that_cannot_be_are_errors_in_code() {
     assert!(matches!(
         logger().levels("INFO,hyper=loud"),

@@ -11,6 +11,8 @@ use super::LoggerError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Levels {
     default: LevelFilter,
+    /// Whether of the `ERROR` lines only the fatal ones are written, which `tracing` has no level for.
+    is_fatal_only: bool,
     targets: Vec<(String, LevelFilter)>,
 }
 
@@ -18,12 +20,18 @@ impl Levels {
     pub(super) const fn new(default: LevelFilter) -> Self {
         Self {
             default,
+            is_fatal_only: false,
             targets: Vec::new(),
         }
     }
 
     pub(super) fn set_default(&mut self, level: LevelFilter) {
         self.default = level;
+        self.is_fatal_only = false;
+    }
+
+    pub(super) const fn is_fatal_only(&self) -> bool {
+        self.is_fatal_only
     }
 
     pub(super) fn set_target(&mut self, target: String, level: LevelFilter) {
@@ -69,7 +77,10 @@ impl FromStr for Levels {
                     levels.set_target(target.trim().to_owned(), level);
                 }
                 Some(_) => return Err(refused()),
-                None => levels.set_default(parse(part).ok_or_else(refused)?),
+                None => {
+                    levels.set_default(parse(part).ok_or_else(refused)?);
+                    levels.is_fatal_only = is_fatal(part);
+                }
             }
         }
         Ok(levels)
@@ -78,15 +89,25 @@ impl FromStr for Levels {
 
 impl fmt::Display for Levels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.default.fmt(f)?;
+        if self.is_fatal_only {
+            f.write_str("FATAL")?;
+        } else {
+            self.default.fmt(f)?;
+        }
         self.targets
             .iter()
             .try_for_each(|(target, level)| write!(f, ",{target}={level}"))
     }
 }
 
+fn is_fatal(word: &str) -> bool {
+    ["FATAL", "CRITICAL"]
+        .iter()
+        .any(|fatal| word.eq_ignore_ascii_case(fatal))
+}
+
 /// Reads a level in the words of Lambda or of the other toolkits, in any case.
-pub(super) fn parse(word: &str) -> Option<LevelFilter> {
+fn parse(word: &str) -> Option<LevelFilter> {
     Some(match word.to_ascii_uppercase().as_str() {
         "TRACE" => LevelFilter::TRACE,
         "DEBUG" => LevelFilter::DEBUG,
@@ -132,7 +153,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn levels_are_read_as_they_are_shown(text in "(OFF|ERROR|WARN|INFO|DEBUG|TRACE)(,[a-z:]{1,8}=(OFF|ERROR|INFO|TRACE)){0,4}") {
+        fn levels_are_read_as_they_are_shown(text in "(OFF|FATAL|ERROR|WARN|INFO|DEBUG|TRACE)(,[a-z:]{1,8}=(OFF|ERROR|INFO|TRACE)){0,4}") {
             let levels: Levels = text.parse().unwrap();
             prop_assert_eq!(levels.to_string().to_uppercase().parse::<Levels>().unwrap().default, levels.default);
             prop_assert_eq!(levels.to_string().parse::<Levels>().unwrap(), levels);

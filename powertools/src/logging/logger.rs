@@ -9,7 +9,7 @@ use super::{
     Format, JsonFormat, LoggerError, PrettyFormat,
     buffer::Buffer,
     fields::Fields,
-    level::{self, Levels},
+    level::Levels,
     redact::Redaction,
     sampling::Sampler,
     subscriber::{LineWriter, Lines},
@@ -18,11 +18,9 @@ use super::{
 use crate::{
     env::{self, Env},
     json,
+    names::SERVICE_UNDEFINED,
     output::Output,
 };
-
-/// The `service` of a function that was given no name.
-const SERVICE_UNDEFINED: &str = "service_undefined";
 
 /// How events become lines; makes the layer for `tracing_subscriber`.
 ///
@@ -59,7 +57,7 @@ impl Logger {
     /// | `POWERTOOLS_LOGGER_SAMPLE_RATE` | [`sample_rate`](Self::sample_rate) | 0 |
     /// | `POWERTOOLS_DEV` | [`PrettyFormat`] | `false` |
     ///
-    /// Levels are `TRACE`, `DEBUG`, `INFO`, `WARN` (`WARNING`), `ERROR` (`FATAL`, `CRITICAL`) and
+    /// Levels are `TRACE`, `DEBUG`, `INFO`, `WARN` (`WARNING`), `ERROR`, `FATAL` (`CRITICAL`) and
     /// `OFF` (`SILENT`). What cannot be read counts as unset, and one warning line names the
     /// variable: a wrong setting must not stop a function.
     pub fn from_env(env: &Env) -> Self {
@@ -71,11 +69,7 @@ impl Logger {
         let levels = read
             .parsed(env::LOG_LEVEL, str::parse)
             .or_else(|| read.parsed(env::LOG_LEVEL_ALIAS, str::parse));
-        let set_by_lambda = read.parsed(env::LAMBDA_LOG_LEVEL, |value| {
-            level::parse(value).ok_or_else(|| LoggerError::Level {
-                value: value.to_owned(),
-            })
-        });
+        let set_by_lambda = read.parsed(env::LAMBDA_LOG_LEVEL, str::parse);
         let sampler = read.parsed(env::LOGGER_SAMPLE_RATE, Sampler::parse);
         let format: Arc<dyn Format> = if env.flag(env::DEV) == Some(true) {
             Arc::new(PrettyFormat::new())
@@ -228,6 +222,7 @@ impl Logger {
             redaction: self.redaction.clone(),
             sampler: self.threshold.sampler.clone(),
             buffer: self.threshold.buffer,
+            is_fatal_only: self.threshold.is_fatal_only(),
             output: self.output.clone(),
             now: self.now,
         };
@@ -243,8 +238,8 @@ impl Logger {
     /// Lambda drops lines below its own level, and would drop what the buffer brings out.
     fn filtered_by_lambda(&self) -> Option<String> {
         let buffer = self.threshold.buffer?;
-        let lambda = self.threshold.set_by_lambda?;
-        (buffer.level > lambda).then(|| {
+        let lambda = self.threshold.set_by_lambda.as_ref()?;
+        (buffer.level > lambda.max()).then(|| {
             format!(
                 "lines at {} are not buffered: {} is {lambda}",
                 buffer.level,

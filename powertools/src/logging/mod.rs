@@ -35,7 +35,7 @@
 //! # #[cfg(feature = "testing")]
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! use lambda_runtime::{Error, LambdaEvent};
-//! use powertools::{logging::{self, Logger, LoggingLayer}, testing};
+//! use powertools::{Env, logging::{self, Logger, LoggingLayer}, testing};
 //! use tower::{ServiceBuilder, ServiceExt};
 //! use tracing_subscriber::prelude::*;
 //!
@@ -48,7 +48,7 @@
 //! }
 //!
 //! let output = testing::Captured::default();
-//! let logger = Logger::new().service("orders").with_writer(output.clone());
+//! let logger = Logger::from_env(&Env::default()).service("orders").with_writer(output.clone());
 //! let _guard = tracing_subscriber::registry().with(logger.subscriber_layer()).set_default();
 //!
 //! let service = ServiceBuilder::new()

@@ -118,7 +118,10 @@ pub(super) fn extend<'a>(line: &mut Fields, invocation: &'a Invocation) -> Optio
 impl ContextKeys {
     fn new(context: &Context, cold_start: bool) -> Self {
         let mut fields = Fields::default();
-        fields.insert("cold_start", cold_start);
+        // Without an id it is no request of Lambda's, and neither cold nor warm.
+        if !context.request_id.is_empty() {
+            fields.insert("cold_start", cold_start);
+        }
         let config = &context.env_config;
         insert_known(&mut fields, "function_name", &config.function_name);
         if config.memory > 0 {

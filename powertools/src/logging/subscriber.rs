@@ -55,6 +55,7 @@ pub(super) struct LineWriter {
     pub(super) redaction: Redaction,
     pub(super) sampler: Option<Sampler>,
     pub(super) buffer: Option<Buffer>,
+    pub(super) is_fatal_only: bool,
     pub(super) output: Output,
     pub(super) now: fn() -> Timestamp,
 }
@@ -134,28 +135,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             &mut is_fatal,
         ));
 
-        // Records of the crate `log` say elsewhere where they come from.
-        let normalized = event.normalized_metadata();
-        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        let head = Line {
-            level: *metadata.level(),
-            is_fatal,
-            module: metadata.module_path().unwrap_or_else(|| metadata.target()),
-            number: metadata.line(),
-            message: if message.is_empty() {
-                br#""""#
-            } else {
-                message
-            },
-            timestamp: (self.writer.now)(),
-            service: &self.writer.service,
-            sampling_rate: self.writer.sampler.as_ref().map(Sampler::rate),
-            fields,
-            trace_id: trace_id.or(trace_id_of_runtime.as_deref()),
-        };
-        self.writer.render(&head, line);
-        self.writer
-            .write_or_hold_back(*metadata.level(), line, invocation.as_ref());
+        if is_fatal || !self.writer.is_fatal_only {
+            let head = EventHead {
+                is_fatal,
+                message,
+                fields,
+                trace_id: trace_id.or(trace_id_of_runtime.as_deref()),
+            };
+            self.writer
+                .write_event(event, &head, line, invocation.as_ref());
+        }
 
         if line.capacity() <= KEPT_CAPACITY {
             let _ = BUFFERS.try_with(|cell| cell.set(buffers));
@@ -172,7 +161,45 @@ where
     spans.find_map(|span| span.extensions().get::<SpanState>()?.invocation.clone())
 }
 
+/// What has been found out about an event.
+struct EventHead<'a> {
+    is_fatal: bool,
+    message: &'a [u8],
+    fields: &'a Fields,
+    trace_id: Option<&'a [u8]>,
+}
+
 impl LineWriter {
+    fn write_event(
+        self: &Arc<Self>,
+        event: &Event<'_>,
+        head: &EventHead<'_>,
+        output: &mut Vec<u8>,
+        invocation: Option<&Invocation>,
+    ) {
+        // Records of the crate `log` say elsewhere where they come from.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        let line = Line {
+            level: *metadata.level(),
+            is_fatal: head.is_fatal,
+            module: metadata.module_path().unwrap_or_else(|| metadata.target()),
+            number: metadata.line(),
+            message: if head.message.is_empty() {
+                br#""""#
+            } else {
+                head.message
+            },
+            timestamp: (self.now)(),
+            service: &self.service,
+            sampling_rate: self.sampler.as_ref().map(Sampler::rate),
+            fields: head.fields,
+            trace_id: head.trace_id,
+        };
+        self.render(&line, output);
+        self.write_or_hold_back(*metadata.level(), output, invocation);
+    }
+
     fn render(&self, line: &Line<'_>, output: &mut Vec<u8>) {
         if self.redaction.is_empty() {
             self.format.write(line, output);

@@ -23,7 +23,7 @@ pub(super) struct Threshold {
     pub(super) levels: Levels,
     /// The level of Lambda's advanced logging controls. Lambda drops what is below it, so nothing
     /// else counts.
-    pub(super) set_by_lambda: Option<LevelFilter>,
+    pub(super) set_by_lambda: Option<Levels>,
     pub(super) sampler: Option<Sampler>,
     pub(super) buffer: Option<Buffer>,
 }
@@ -31,7 +31,10 @@ pub(super) struct Threshold {
 impl Threshold {
     /// Returns the level up to which an event is logged whatever invocation it belongs to.
     fn always(&self, target: &str) -> LevelFilter {
-        self.set_by_lambda.unwrap_or_else(|| self.levels.of(target))
+        self.set_by_lambda
+            .as_ref()
+            .unwrap_or(&self.levels)
+            .of(target)
     }
 
     /// Returns the level up to which an event may be logged in some invocation.
@@ -41,6 +44,14 @@ impl Threshold {
             return LevelFilter::OFF;
         }
         self.most_verbose()
+    }
+
+    /// Returns whether of the `ERROR` lines only the fatal ones are written.
+    pub(super) fn is_fatal_only(&self) -> bool {
+        self.set_by_lambda
+            .as_ref()
+            .unwrap_or(&self.levels)
+            .is_fatal_only()
     }
 
     fn most_verbose(&self) -> LevelFilter {
@@ -96,8 +107,8 @@ impl<S> Filter<S> for Threshold {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let events = match self.set_by_lambda {
-            Some(level) => level,
+        let events = match &self.set_by_lambda {
+            Some(levels) => levels.max(),
             None => self.levels.max().max(self.most_verbose()),
         };
         Some(events.max(Level::INFO.into()))

@@ -7,7 +7,10 @@ use super::{
     fields::Fields,
     value::{self, ErrorRecord, Formatted},
 };
-use crate::json;
+use crate::{
+    json,
+    names::{ANNOTATION, METADATA},
+};
 
 /// An `ERROR` event with this field set has the level `FATAL`, which `tracing` does not know.
 const FATAL: &str = "fatal";
@@ -75,13 +78,13 @@ impl<'a> FieldVisitor<'a> {
 ///
 /// `annotation.order_id` becomes `order_id`: what indexes a trace is worth searching logs by.
 fn key_of(field: &str) -> Option<&str> {
-    if ["otel.", "metadata.", "log."]
+    if ["otel.", METADATA, "log."]
         .iter()
         .any(|prefix| field.starts_with(prefix))
     {
         return None;
     }
-    let field = field.strip_prefix("annotation.").unwrap_or(field);
+    let field = field.strip_prefix(ANNOTATION).unwrap_or(field);
     Some(field.strip_prefix("r#").unwrap_or(field))
 }
 
