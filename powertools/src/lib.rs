@@ -116,6 +116,8 @@ pub mod env;
 mod invocation;
 #[cfg(feature = "logging")]
 mod json;
+#[cfg(any(feature = "logging", feature = "trace"))]
+mod names;
 #[cfg(any(feature = "logging", feature = "metrics"))]
 mod output;
 #[cfg(any(feature = "jmespath", feature = "logging"))]

@@ -2,8 +2,9 @@
 
 use lambda_runtime::LambdaEvent;
 use powertools::{
-    Env,
+    Env, env,
     logging::Logger,
+    metrics::MetricsLayer,
     testing::{self, Captured},
 };
 use serde_json::{Value, json};
@@ -39,6 +40,14 @@ impl Logs {
             .filter(|line| line["message"] == message)
             .collect()
     }
+}
+
+/// The layer of the metrics, whatever the developer's environment says.
+pub(crate) fn metrics_layer(output: &Captured) -> MetricsLayer {
+    let env = Env::from([(env::METRICS_NAMESPACE, "Test")]);
+    MetricsLayer::from_env(&env)
+        .expect("a namespace is all it needs")
+        .with_writer(output.clone())
 }
 
 /// A batch as the runtime hands it to a function: 30 s are left.

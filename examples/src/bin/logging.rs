@@ -41,7 +41,10 @@ async fn main() -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use powertools::testing::{Captured, context};
+    use powertools::{
+        Env,
+        testing::{Captured, context},
+    };
     use tower::ServiceExt;
 
     use super::*;
@@ -49,7 +52,7 @@ mod tests {
     #[tokio::test]
     async fn every_line_carries_the_order() {
         let output = Captured::default();
-        let logger = Logger::new().with_writer(output.clone());
+        let logger = Logger::from_env(&Env::default()).with_writer(output.clone());
         let _guard = tracing_subscriber::registry()
             .with(logger.subscriber_layer())
             .set_default();

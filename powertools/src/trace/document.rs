@@ -18,16 +18,15 @@ use opentelemetry_sdk::trace::SpanData;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::names::{ANNOTATION, METADATA, SERVICE_UNDEFINED};
+
 use super::{
     failure::{EXCEPTION, EXCEPTION_CHAIN, EXCEPTION_MESSAGE, EXCEPTION_TYPE, UNKNOWN_TYPE},
     header::Root,
 };
 
-/// What an attribute's name begins with to become an annotation.
-pub(super) const ANNOTATION: &str = "annotation.";
-/// What an attribute's name begins with to become metadata of the service.
-const METADATA: &str = "metadata.";
-/// The same for a value that is JSON already; no field of a span is named so by chance.
+/// What the name of an attribute begins with that becomes metadata and is JSON already; no field of
+/// a span is named so by chance.
 pub(super) const JSON_METADATA: &str = "powertools.metadata.";
 
 const NAME_LENGTH: usize = 200;
@@ -40,8 +39,6 @@ const ANNOTATION_VALUE_LENGTH: usize = 1000;
 const EXCEPTIONS: usize = 10;
 const MESSAGE_LENGTH: usize = 1000;
 
-/// Where metadata goes that no service claims, as the other toolkits name it.
-const UNKNOWN_SERVICE: &str = "service_undefined";
 /// Where fields go that are neither annotation nor metadata: the X-Ray SDKs' own default.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -91,7 +88,7 @@ impl<'a> Document<'a> {
             namespace: "local",
         };
         for attribute in &span.attributes {
-            document.add(attribute, service.unwrap_or(UNKNOWN_SERVICE));
+            document.add(attribute, service.unwrap_or(SERVICE_UNDEFINED));
         }
         document
     }

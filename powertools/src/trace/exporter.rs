@@ -14,11 +14,8 @@ use opentelemetry_sdk::{
 };
 use tracing::warn;
 
-use super::{
-    document::{ANNOTATION, Document},
-    unsigned,
-};
-use crate::env;
+use super::{document::Document, unsigned};
+use crate::{env, names::ANNOTATION};
 
 /// What every datagram begins with.
 /// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html#xray-api-daemon>

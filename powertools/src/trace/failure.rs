@@ -14,6 +14,9 @@ use opentelemetry::{
     trace::{SpanRef, Status},
 };
 
+#[cfg(feature = "decode")]
+use crate::decode::DecodeError;
+
 /// The event that stands for an exception, and its attributes.
 /// Source: <https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/>
 pub(super) const EXCEPTION: &str = "exception";
@@ -40,6 +43,14 @@ impl Failure {
     /// sources, and any other by its `Debug` text.
     pub(super) fn from_error<E: Debug + 'static>(error: &E) -> Self {
         let error_as_any: &dyn Any = error;
+        #[cfg(feature = "decode")]
+        if let Some(error) = error_as_any.downcast_ref::<DecodeError<Error>>() {
+            return match error {
+                DecodeError::Handler(error) => Self::from_error(error),
+                // Without its source, which may quote the event.
+                error => Self::new("DecodeError", error.to_string()),
+            };
+        }
         if let Some(error) = error_as_any.downcast_ref::<Error>() {
             Self::with_sources(UNKNOWN_TYPE, &**error)
         } else if let Some(error) = error_as_any.downcast_ref::<Box<dyn StdError>>() {

@@ -9,12 +9,8 @@ use tracing::{Span, warn};
 use tracing_opentelemetry::{OpenTelemetrySpanExt, get_otel_context};
 use tracing_subscriber::{Registry, registry::LookupSpan};
 
-use super::{
-    TraceHeader,
-    document::{ANNOTATION, JSON_METADATA},
-    unsigned,
-};
-use crate::Invocation;
+use super::{TraceHeader, document::JSON_METADATA, unsigned};
+use crate::{Invocation, names::ANNOTATION};
 
 /// What tracing's spans learn from this module. Implemented for [`tracing::Span`] only.
 pub trait SpanExt: sealed::Sealed {

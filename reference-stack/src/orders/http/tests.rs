@@ -1,6 +1,6 @@
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request};
-use powertools::{logging::LoggingLayer, metrics::MetricsLayer, testing::Captured};
+use powertools::{logging::LoggingLayer, testing::Captured};
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt};
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     event::Envelope,
     orders::{MemoryOrderStore, OrderEvent},
-    tests::Logs,
+    tests::{Logs, metrics_layer},
 };
 
 const REQUEST_ID: &str = "52fdfc07-2182-454f-963f-5f0f9a621d72";
@@ -66,7 +66,7 @@ async fn send<S: OrderStore>(store: S, request: Request<Body>) -> Answer {
     let metrics = Captured::default();
     let response = ServiceBuilder::new()
         .layer(LoggingLayer::new().correlation_id(|_: &Request<Body>| Some(REQUEST_ID.to_owned())))
-        .layer(MetricsLayer::new("Test").with_writer(metrics.clone()))
+        .layer(metrics_layer(&metrics))
         .service(router(Orders::new(store)))
         .oneshot(request)
         .await

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use lambda_runtime::LambdaEvent;
-use powertools::{metrics::MetricsLayer, testing::Captured};
+use powertools::testing::Captured;
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt};
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     projections::{Change, MemoryOrderSummaryStore, OrderSummary},
     store::StoreError,
-    tests::{Logs, invocation, order_id, order_placed},
+    tests::{Logs, invocation, metrics_layer, order_id, order_placed},
 };
 
 /// A batch as Lambda hands it over, its records numbered from 1.
@@ -54,7 +54,7 @@ async fn handle_measured<S: OrderSummaryStore>(store: S, data: &[Vec<u8>]) -> (V
     processor.now = || "2026-11-23T06:58:20.581Z".parse().unwrap();
     let metrics = Captured::default();
     let answer = ServiceBuilder::new()
-        .layer(MetricsLayer::new("Test").with_writer(metrics.clone()))
+        .layer(metrics_layer(&metrics))
         .service_fn(|event: LambdaEvent<KinesisEvent>| {
             let handled = processor.handle(event);
             async { Ok::<_, ()>(handled.await) }
