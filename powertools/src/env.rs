@@ -17,6 +17,8 @@ pub const LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 pub const LOGGER_SAMPLE_RATE: &str = "POWERTOOLS_LOGGER_SAMPLE_RATE";
 /// Whether the event of each invocation is logged.
 pub const LOGGER_LOG_EVENT: &str = "POWERTOOLS_LOGGER_LOG_EVENT";
+/// The time zone of the times in log lines.
+pub const TIME_ZONE: &str = "TZ";
 /// Whether the function is being developed: log lines are for people.
 pub const DEV: &str = "POWERTOOLS_DEV";
 /// The CloudWatch namespace of the metrics.

@@ -422,3 +422,33 @@ fn the_stack_runs_under_the_runtime() {
     drop(lambda_runtime::run(service.clone()));
     drop(lambda_runtime::run_concurrent(service));
 }
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn an_http_request_is_logged_with_its_context_and_the_id_in_its_header() {
+    use http::{HeaderName, HeaderValue, Request};
+    use powertools::logging::CorrelationHeader;
+
+    let request = |id: &'static [u8]| {
+        let mut request = Request::new(());
+        let id = HeaderValue::from_bytes(id).unwrap();
+        request.headers_mut().insert("x-correlation-id", id);
+        request.extensions_mut().insert(context("one"));
+        request
+    };
+    let (output, _guard) = capture(logger());
+    let name = HeaderName::from_static("x-correlation-id");
+    let service = ServiceBuilder::new()
+        .layer(LoggingLayer::new().correlation_id(CorrelationHeader::new(name)))
+        .service_fn(|_: Request<()>| async {
+            info!("handled");
+            Ok::<_, Infallible>(())
+        });
+    for id in [&b"c1"[..], b"\xff"] {
+        service.clone().oneshot(request(id)).await.unwrap();
+    }
+    let lines = output.json();
+    assert_eq!(lines[0]["function_request_id"], "one");
+    assert_eq!(lines[0]["correlation_id"], "c1");
+    assert_eq!(lines[1].get("correlation_id"), None);
+}

@@ -92,6 +92,19 @@ fn a_time_zone_is_an_offset_or_a_name_that_is_known() {
             .unwrap()
             .ends_with("+05:30")
     );
+    for (variable, expected) in [
+        ("+05:30", "+05:30"),
+        (":UTC", "Z"),
+        (":/etc/localtime", "Z"),
+    ] {
+        let (output, _guard) = capture(Logger::from_env(&Env::from([("TZ", variable)])));
+        info!("placed");
+        let timestamp = output.json()[0]["timestamp"].clone();
+        assert!(
+            timestamp.as_str().unwrap().ends_with(expected),
+            "{timestamp}"
+        );
+    }
     let unknown = JsonFormat::new().time_zone("Mars/Olympus");
     assert!(matches!(unknown, Err(LoggerError::TimeZone { .. })));
 }

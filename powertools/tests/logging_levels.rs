@@ -201,6 +201,7 @@ fn settings_that_cannot_be_are_one_warning_in_the_environment() {
         ("AWS_LAMBDA_LOG_LEVEL", "loud"),
         ("POWERTOOLS_LOGGER_SAMPLE_RATE", "2"),
         ("POWERTOOLS_LOGGER_SAMPLE_RATE", "often"),
+        ("TZ", "Mars/Olympus"),
     ] {
         let (output, _guard) = capture(Logger::from_env(&Env::from([(variable, value)])));
         debug!("not written");

@@ -10,7 +10,8 @@ use crate::raw;
 /// Finds the correlation id in a request.
 ///
 /// Implemented for closures `Fn(&Request) -> Option<String>`, for [`CorrelationPath`] over events
-/// that have not been decoded yet, and for `()`, which finds none.
+/// that have not been decoded yet, with feature `http` for `CorrelationHeader`, and for `()`, which
+/// finds none.
 pub trait CorrelationId<Request> {
     /// Returns the request's correlation id.
     fn correlation_id(&self, request: &Request) -> Option<String>;
@@ -28,6 +29,43 @@ where
 {
     fn correlation_id(&self, request: &Request) -> Option<String> {
         self(request)
+    }
+}
+
+/// The header of an HTTP request that holds the correlation id.
+///
+/// A header that is missing, or is no visible ASCII, gives none.
+///
+/// ```
+/// use http::HeaderName;
+/// use powertools::logging::{CorrelationHeader, LoggingLayer};
+///
+/// let name = HeaderName::from_static("x-correlation-id");
+/// let layer = LoggingLayer::new().correlation_id(CorrelationHeader::new(name));
+/// ```
+///
+/// A header is what the client writes; behind API Gateway,
+/// `RequestExt::request_context` has the id that the gateway gave the request.
+#[cfg(feature = "http")]
+#[derive(Clone, Debug)]
+pub struct CorrelationHeader {
+    name: http::HeaderName,
+}
+
+#[cfg(feature = "http")]
+impl CorrelationHeader {
+    /// Makes a finder of this header.
+    #[must_use]
+    pub const fn new(name: http::HeaderName) -> Self {
+        Self { name }
+    }
+}
+
+#[cfg(feature = "http")]
+impl<B> CorrelationId<http::Request<B>> for CorrelationHeader {
+    fn correlation_id(&self, request: &http::Request<B>) -> Option<String> {
+        let value = request.headers().get(&self.name)?;
+        value.to_str().ok().map(str::to_owned)
     }
 }
 

@@ -55,6 +55,7 @@ impl Logger {
     /// | `POWERTOOLS_LOG_LEVEL`, `LOG_LEVEL` | [`level`](Self::level), and those of targets: `INFO,hyper=WARN` | `INFO` |
     /// | `AWS_LAMBDA_LOG_LEVEL` | the level, over everything else | |
     /// | `POWERTOOLS_LOGGER_SAMPLE_RATE` | [`sample_rate`](Self::sample_rate) | 0 |
+    /// | `TZ` | [`JsonFormat::time_zone`]; Lambda itself sets `:UTC` | UTC |
     /// | `POWERTOOLS_DEV` | [`PrettyFormat`] | `false` |
     ///
     /// Levels are `TRACE`, `DEBUG`, `INFO`, `WARN` (`WARNING`), `ERROR`, `FATAL` (`CRITICAL`) and
@@ -71,10 +72,13 @@ impl Logger {
             .or_else(|| read.parsed(env::LOG_LEVEL_ALIAS, str::parse));
         let set_by_lambda = read.parsed(env::LAMBDA_LOG_LEVEL, str::parse);
         let sampler = read.parsed(env::LOGGER_SAMPLE_RATE, Sampler::parse);
+        let json = read.parsed(env::TIME_ZONE, |zone| {
+            JsonFormat::new().system_time_zone(zone)
+        });
         let format: Arc<dyn Format> = if env.flag(env::DEV) == Some(true) {
             Arc::new(PrettyFormat::new())
         } else {
-            Arc::new(JsonFormat::new())
+            Arc::new(json.unwrap_or_default())
         };
         Self {
             service: env

@@ -152,6 +152,8 @@ mod value;
 mod visitor;
 
 pub use buffer::Buffer;
+#[cfg(feature = "http")]
+pub use correlation::CorrelationHeader;
 pub use correlation::{CorrelationId, CorrelationPath};
 pub use error::LoggerError;
 pub use format::{EcsFormat, JsonFormat, PrettyFormat};

@@ -70,7 +70,7 @@ impl JsonFormat {
 
     /// Sets the time zone: a name of the IANA database, or an offset such as `+01:00`.
     ///
-    /// Defaults to UTC. Names are looked up in the system's time zone database; the image of
+    /// Defaults to `TZ`, then to UTC; a format that is made in code to UTC. Names are looked up in the system's time zone database; the image of
     /// `provided.al2023` has none, so there an offset, or a database in the function's package, is
     /// needed.
     ///
@@ -80,6 +80,15 @@ impl JsonFormat {
     pub fn time_zone(mut self, name: &str) -> Result<Self, LoggerError> {
         self.zone = Zone::new(name)?;
         Ok(self)
+    }
+
+    /// Sets the zone that the variable `TZ` names, with or without a colon before it. The path of a
+    /// file, which names no zone, is taken for UTC.
+    pub(in crate::logging) fn system_time_zone(self, name: &str) -> Result<Self, LoggerError> {
+        match name.strip_prefix(':').unwrap_or(name) {
+            path if path.starts_with('/') => Ok(self),
+            name => self.time_zone(name),
+        }
     }
 
     fn is_plain(&self) -> bool {
