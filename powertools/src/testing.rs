@@ -22,7 +22,14 @@ use std::{
 use lambda_runtime::{Config, Context};
 use serde_json::Value;
 
+#[cfg(feature = "logging")]
+use tracing::subscriber::DefaultGuard;
+#[cfg(feature = "logging")]
+use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
 use crate::Invocation;
+#[cfg(feature = "logging")]
+use crate::logging::Logger;
 
 /// A writer that keeps what is written; its clones share what they keep.
 #[derive(Clone, Default)]
@@ -76,6 +83,24 @@ impl fmt::Debug for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.lines()).finish()
     }
+}
+
+/// Captures what the running thread logs until the guard is dropped.
+///
+/// ```
+/// use powertools::{Env, logging::Logger, testing};
+///
+/// let (output, _guard) = testing::capture_logs(Logger::from_env(&Env::default()));
+/// tracing::info!(total = 2500, "order placed");
+/// assert_eq!(output.json()[0]["total"], 2500);
+/// ```
+#[cfg(feature = "logging")]
+#[must_use = "nothing is captured any more when the guard is dropped"]
+pub fn capture_logs(logger: Logger) -> (Captured, DefaultGuard) {
+    let output = Captured::default();
+    let lines = logger.with_writer(output.clone()).subscriber_layer();
+    let guard = tracing_subscriber::registry().with(lines).set_default();
+    (output, guard)
 }
 
 /// Returns an invocation that is a cold start, or none, whatever the process has seen before.

@@ -7,23 +7,14 @@ use lambda_runtime::{Error, LambdaEvent};
 use powertools::{
     Env, Invocation,
     logging::{self, Logger, LoggingLayer},
-    testing::{self, Captured, context},
+    testing::{self, Captured, capture_logs, context},
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
-use tracing::{Instrument, Level, info, info_span, subscriber::DefaultGuard, warn};
+use tracing::{Instrument, Level, info, info_span, warn};
 use tracing_subscriber::prelude::*;
 
 const HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-
-fn capture(logger: Logger) -> (Captured, DefaultGuard) {
-    let output = Captured::default();
-    let layer = logger.with_writer(output.clone()).subscriber_layer();
-    (
-        output,
-        tracing_subscriber::registry().with(layer).set_default(),
-    )
-}
 
 fn logger() -> Logger {
     Logger::from_env(&Env::default()).service("orders")
@@ -40,7 +31,7 @@ fn payload(event: &LambdaEvent<&'static str>) -> Option<String> {
 
 /// Runs a handler under the layer and returns the lines it wrote.
 async fn lines<F: Future<Output = ()>>(handler: impl Fn() -> F) -> Vec<Value> {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let service = ServiceBuilder::new()
         .layer(LoggingLayer::new().correlation_id(payload))
         .service_fn(|_: LambdaEvent<&str>| async {
@@ -53,7 +44,7 @@ async fn lines<F: Future<Output = ()>>(handler: impl Fn() -> F) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_line_has_the_keys_of_the_other_toolkits_in_their_order() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let mut event = event("52fdfc07");
     event.context.tenant_id = Some("acme".to_owned());
     event.context.xray_trace_id = Some(HEADER.to_owned());
@@ -98,7 +89,7 @@ async fn the_line_is_as_the_docs_show_it() {
         .find_map(|line| line.strip_prefix(r#"//! {"level""#))
         .map(|rest| format!(r#"{{"level"{rest}"#))
         .unwrap();
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let mut event = event("52fdfc07");
     event.context.xray_trace_id = Some(HEADER.to_owned());
     let service = ServiceBuilder::new()
@@ -123,7 +114,7 @@ async fn the_line_is_as_the_docs_show_it() {
 
 #[tokio::test]
 async fn a_line_outside_of_an_invocation_has_no_context_keys() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     info!("starting");
     let line = &output.json()[0];
     assert_eq!(line["service"], "orders");
@@ -132,7 +123,7 @@ async fn a_line_outside_of_an_invocation_has_no_context_keys() {
 
 #[test]
 fn a_call_without_a_context_is_no_cold_start_and_takes_none_away() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     Invocation::current_or_open(None).sync_scope(|| info!("warming up"));
     testing::invocation(context("one"), true).sync_scope(|| info!("first"));
     let lines = output.json();
@@ -199,7 +190,7 @@ async fn a_field_recorded_later_is_on_the_lines_after_it() {
 
 #[tokio::test]
 async fn keys_are_appended_and_removed_for_one_invocation() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let mut service = ServiceBuilder::new().layer(LoggingLayer::new()).service_fn(
         |event: LambdaEvent<&str>| async move {
             if event.context.request_id == "one" {
@@ -232,7 +223,7 @@ async fn keys_are_appended_and_removed_for_one_invocation() {
 
 #[tokio::test]
 async fn span_keys_are_on_a_warning_also_when_the_level_is_warn() {
-    let (output, _guard) = capture(logger().level(Level::WARN));
+    let (output, _guard) = capture_logs(logger().level(Level::WARN));
     info_span!("request", path = "/orders").in_scope(|| {
         info!("not written");
         warn!("written");
@@ -249,7 +240,7 @@ fn the_level_of_lambda_wins_over_code_and_environment() {
         ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
         ("POWERTOOLS_LOG_LEVEL", "DEBUG"),
     ]);
-    let (output, _guard) = capture(Logger::from_env(&env).level(Level::TRACE));
+    let (output, _guard) = capture_logs(Logger::from_env(&env).level(Level::TRACE));
     info!("not written");
     warn!("written");
     assert_eq!(output.lines().len(), 1);
@@ -262,20 +253,21 @@ fn code_wins_over_the_environment_and_the_environment_over_the_default() {
         ("POWERTOOLS_SERVICE_NAME", "payment"),
     ]);
     {
-        let (output, _guard) = capture(Logger::from_env(&env));
+        let (output, _guard) = capture_logs(Logger::from_env(&env));
         warn!("not written");
         tracing::error!("written");
         assert_eq!(output.lines().len(), 1);
         assert_eq!(output.json()[0]["service"], "payment");
     }
-    let (output, _guard) = capture(Logger::from_env(&env).level(Level::INFO).service("orders"));
+    let (output, _guard) =
+        capture_logs(Logger::from_env(&env).level(Level::INFO).service("orders"));
     info!("written");
     assert_eq!(output.json()[0]["service"], "orders");
 }
 
 #[tokio::test]
 async fn the_lines_of_the_runtime_itself_carry_its_ids() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let span = info_span!(
         "Lambda runtime invoke",
         requestId = "one",
@@ -316,7 +308,7 @@ async fn a_spawned_task_logs_for_its_invocation_by_scope_or_by_span() {
 
 #[tokio::test]
 async fn concurrent_invocations_never_mix() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let service = ServiceBuilder::new()
         .layer(
             LoggingLayer::new()
@@ -377,7 +369,7 @@ async fn a_handler_that_is_dropped_still_logs_for_its_invocation() {
         }
     }
 
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let service =
         ServiceBuilder::new()
             .layer(LoggingLayer::new())
@@ -436,7 +428,7 @@ async fn an_http_request_is_logged_with_its_context_and_the_id_in_its_header() {
         request.extensions_mut().insert(context("one"));
         request
     };
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let name = HeaderName::from_static("x-correlation-id");
     let service = ServiceBuilder::new()
         .layer(LoggingLayer::new().correlation_id(CorrelationHeader::new(name)))

@@ -10,21 +10,12 @@ use powertools::{
         self, EcsFormat, Format, JsonFormat, Line, Logger, LoggerError, LoggingLayer, PrettyFormat,
         RawEvent, compat::PythonFormat,
     },
-    testing::{Captured, context},
+    testing::{Captured, capture_logs, context},
 };
 use serde_json::{Value, json, value::RawValue};
 use tower::{ServiceBuilder, ServiceExt};
-use tracing::{error, info, subscriber::DefaultGuard};
+use tracing::{error, info};
 use tracing_subscriber::prelude::*;
-
-fn capture(logger: Logger) -> (Captured, DefaultGuard) {
-    let output = Captured::default();
-    let layer = logger.with_writer(output.clone()).subscriber_layer();
-    (
-        output,
-        tracing_subscriber::registry().with(layer).set_default(),
-    )
-}
 
 fn logger() -> Logger {
     Logger::from_env(&Env::default()).service("orders")
@@ -65,7 +56,7 @@ fn keys_are_ordered_renamed_and_suppressed() {
         .rename_key("timestamp", "@timestamp")
         .rename_key("total", "sum \"total\"")
         .suppress_key("location");
-    let (output, _guard) = capture(logger().key("stage", "prod").with_format(format));
+    let (output, _guard) = capture_logs(logger().key("stage", "prod").with_format(format));
     info!(total = 1, "placed");
     let line = &output.lines()[0];
     assert_eq!(
@@ -84,7 +75,7 @@ fn keys_are_ordered_renamed_and_suppressed() {
 #[test]
 fn a_time_zone_is_an_offset_or_a_name_that_is_known() {
     let (output, _guard) =
-        capture(logger().with_format(JsonFormat::new().time_zone("+05:30").unwrap()));
+        capture_logs(logger().with_format(JsonFormat::new().time_zone("+05:30").unwrap()));
     info!("placed");
     assert!(
         output.json()[0]["timestamp"]
@@ -97,7 +88,7 @@ fn a_time_zone_is_an_offset_or_a_name_that_is_known() {
         (":UTC", "Z"),
         (":/etc/localtime", "Z"),
     ] {
-        let (output, _guard) = capture(Logger::from_env(&Env::from([("TZ", variable)])));
+        let (output, _guard) = capture_logs(Logger::from_env(&Env::from([("TZ", variable)])));
         info!("placed");
         let timestamp = output.json()[0]["timestamp"].clone();
         assert!(
@@ -111,7 +102,7 @@ fn a_time_zone_is_an_offset_or_a_name_that_is_known() {
 
 #[test]
 fn a_field_stands_in_for_the_service_in_its_place() {
-    let (output, _guard) = capture(logger().key("a", 1));
+    let (output, _guard) = capture_logs(logger().key("a", 1));
     info!(service = "other", "placed");
     let line = &output.lines()[0];
     assert_eq!(
@@ -123,7 +114,7 @@ fn a_field_stands_in_for_the_service_in_its_place() {
 
 #[test]
 fn json_is_nested_and_stays_on_one_line() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     let raw: Box<RawValue> = serde_json::from_str("{\n  \"b\": 18446744073709551615\n}").unwrap();
     info!(
         basket = logging::json(json!({"items": [1, 2.5, null]})),
@@ -156,7 +147,7 @@ fn not_stored() -> NotStored {
 
 #[test]
 fn an_error_tells_its_type_chain_and_place() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     error!(error = logging::error(&not_stored()), "failed");
     let line = &output.json()[0]["error"];
     assert_eq!(line["type"], "NotStored");
@@ -175,7 +166,7 @@ fn an_error_tells_its_type_chain_and_place() {
 
 #[test]
 fn an_error_with_the_field_fatal_is_fatal() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     error!(fatal = true, "out of money");
     error!(fatal = false, "short of money");
     let lines = output.json();
@@ -188,7 +179,7 @@ fn an_error_with_the_field_fatal_is_fatal() {
 
 #[test]
 fn the_python_line_has_its_words_and_exception_keys() {
-    let (output, _guard) = capture(logger().with_format(PythonFormat::new()));
+    let (output, _guard) = capture_logs(logger().with_format(PythonFormat::new()));
     tracing::warn!(
         missing = logging::json(None::<u8>),
         message = r#"{"event": "placed"}"#
@@ -222,7 +213,7 @@ fn the_python_line_has_its_words_and_exception_keys() {
 
 #[tokio::test]
 async fn the_ecs_line_has_the_names_of_the_schema() {
-    let (output, _guard) = capture(logger().with_format(EcsFormat::new()));
+    let (output, _guard) = capture_logs(logger().with_format(EcsFormat::new()));
     let service =
         ServiceBuilder::new()
             .layer(LoggingLayer::new())
@@ -256,7 +247,7 @@ fn a_line_for_people_is_text() {
         Logger::from_env(&env),
         logger().with_format(PrettyFormat::new()),
     ] {
-        let (output, _guard) = capture(logger);
+        let (output, _guard) = capture_logs(logger);
         info!(total = 1, name = "ada lovelace", "placed\nand paid");
         let line = &output.lines()[0];
         assert!(line.contains(r#" INFO logging_formats:"#), "{line}");
@@ -291,7 +282,7 @@ fn a_format_of_ones_own_gets_all_that_is_known() {
         }
     }
 
-    let (output, _guard) = capture(logger().with_format(Short));
+    let (output, _guard) = capture_logs(logger().with_format(Short));
     info!(total = 1, "placed");
     assert_eq!(
         output.lines(),
@@ -301,7 +292,7 @@ fn a_format_of_ones_own_gets_all_that_is_known() {
 
 #[test]
 fn named_fields_are_never_written() {
-    let (output, _guard) = capture(logger().key("token", "t").redact(["password", "token"]));
+    let (output, _guard) = capture_logs(logger().key("token", "t").redact(["password", "token"]));
     info!(
         password = "p",
         user = logging::json(json!({"name": "ada", "password": {"hash": "p"}})),
@@ -316,7 +307,7 @@ fn named_fields_are_never_written() {
 
 #[test]
 fn a_scoped_key_gives_way_to_what_it_replaced() {
-    let (output, _guard) = capture(logger());
+    let (output, _guard) = capture_logs(logger());
     Invocation::current_or_open(None).sync_scope(|| {
         logging::append_key("a", "outer");
         {
@@ -351,7 +342,7 @@ async fn the_event_is_logged_when_asked_for() {
         )
     };
     let env = Env::from([("POWERTOOLS_LOGGER_LOG_EVENT", "true")]);
-    let (output, _guard) = capture(logger().redact(["password"]));
+    let (output, _guard) = capture_logs(logger().redact(["password"]));
     let service = ServiceBuilder::new()
         .layer(LoggingLayer::from_env(&env).with_event(RawEvent::new()))
         .service_fn(|_: LambdaEvent<Box<RawValue>>| async { Ok::<_, Infallible>(()) });

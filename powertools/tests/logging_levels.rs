@@ -13,21 +13,11 @@ use lambda_runtime::LambdaEvent;
 use powertools::{
     Env,
     logging::{Buffer, Logger, LoggerError, LoggingLayer},
-    testing::{Captured, context},
+    testing::{Captured, capture_logs, context},
 };
 use serde_json::Value;
 use tower::{Service, ServiceBuilder, ServiceExt};
-use tracing::{Level, debug, info, subscriber::DefaultGuard, trace, warn};
-use tracing_subscriber::prelude::*;
-
-fn capture(logger: Logger) -> (Captured, DefaultGuard) {
-    let output = Captured::default();
-    let layer = logger.with_writer(output.clone()).subscriber_layer();
-    (
-        output,
-        tracing_subscriber::registry().with(layer).set_default(),
-    )
-}
+use tracing::{Level, debug, info, trace, warn};
 
 fn logger() -> Logger {
     Logger::from_env(&Env::default())
@@ -69,7 +59,7 @@ async fn an_invocation_that_is_drawn_is_logged_at_debug_and_no_other() {
                 0.3
             }
         });
-    let (output, _guard) = capture(logger);
+    let (output, _guard) = capture_logs(logger);
     let mut service = ServiceBuilder::new()
         .layer(LoggingLayer::new())
         .service_fn(handler);
@@ -99,7 +89,7 @@ async fn lambdas_own_level_wins_over_the_draw_and_the_request() {
         ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
         ("POWERTOOLS_LOGGER_SAMPLE_RATE", "1"),
     ]);
-    let (output, _guard) = capture(Logger::from_env(&env).buffer(Buffer::new()));
+    let (output, _guard) = capture_logs(Logger::from_env(&env).buffer(Buffer::new()));
     let service = ServiceBuilder::new()
         .layer(LoggingLayer::new().request_level(|_: &LambdaEvent<bool>| Some(Level::TRACE)))
         .service_fn(handler);
@@ -117,7 +107,7 @@ async fn lambdas_own_level_wins_over_the_draw_and_the_request() {
 
 #[tokio::test]
 async fn a_request_can_ask_for_more_lines_and_not_for_fewer() {
-    let (output, _guard) = capture(logger().target_level("quiet", Level::INFO));
+    let (output, _guard) = capture_logs(logger().target_level("quiet", Level::INFO));
     let mut service = ServiceBuilder::new()
         .layer(
             LoggingLayer::new().request_level(|event: &LambdaEvent<bool>| {
@@ -150,7 +140,7 @@ async fn a_request_can_ask_for_more_lines_and_not_for_fewer() {
 #[test]
 fn a_target_has_a_level_of_its_own() {
     let levels = Env::from([("POWERTOOLS_LOG_LEVEL", "WARN,logging_levels=DEBUG")]);
-    let (output, _guard) = capture(Logger::from_env(&levels));
+    let (output, _guard) = capture_logs(Logger::from_env(&levels));
     debug!("mine");
     info!(target: "hyper::client", "theirs");
     warn!(target: "hyper::client", "their warning");
@@ -163,14 +153,14 @@ fn a_level_of_fatal_leaves_out_errors_that_are_not() {
         Env::from([("LOG_LEVEL", "critical")]),
         Env::from([("AWS_LAMBDA_LOG_LEVEL", "FATAL"), ("LOG_LEVEL", "DEBUG")]),
     ] {
-        let (output, _guard) = capture(Logger::from_env(&env));
+        let (output, _guard) = capture_logs(Logger::from_env(&env));
         warn!("warn");
         tracing::error!("error");
         tracing::error!(fatal = true, "fatal");
         assert_eq!(messages(&output), ["fatal"]);
     }
     let env = Env::from([("LOG_LEVEL", "FATAL")]);
-    let (output, _guard) = capture(Logger::from_env(&env).level(Level::ERROR));
+    let (output, _guard) = capture_logs(Logger::from_env(&env).level(Level::ERROR));
     tracing::error!("error");
     assert_eq!(messages(&output), ["error"]);
 }
@@ -203,7 +193,7 @@ fn settings_that_cannot_be_are_one_warning_in_the_environment() {
         ("POWERTOOLS_LOGGER_SAMPLE_RATE", "often"),
         ("TZ", "Mars/Olympus"),
     ] {
-        let (output, _guard) = capture(Logger::from_env(&Env::from([(variable, value)])));
+        let (output, _guard) = capture_logs(Logger::from_env(&Env::from([(variable, value)])));
         debug!("not written");
         info!("written");
         let lines = output.json();

@@ -9,7 +9,6 @@ use powertools::{
 };
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::prelude::*;
 
 /// The lines that the running thread logs, as a function would write them.
 pub(crate) struct Logs {
@@ -19,11 +18,7 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) fn capture() -> Self {
-        let lines = Captured::default();
-        let logger = Logger::from_env(&Env::default()).with_writer(lines.clone());
-        let guard = tracing_subscriber::registry()
-            .with(logger.subscriber_layer())
-            .set_default();
+        let (lines, guard) = testing::capture_logs(Logger::from_env(&Env::default()));
         Self {
             lines,
             _guard: guard,

@@ -41,28 +41,21 @@ async fn main() -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use powertools::{
-        Env,
-        testing::{Captured, context},
-    };
+    use powertools::{Env, testing};
     use tower::ServiceExt;
 
     use super::*;
 
     #[tokio::test]
     async fn every_line_carries_the_order() {
-        let output = Captured::default();
-        let logger = Logger::from_env(&Env::default()).with_writer(output.clone());
-        let _guard = tracing_subscriber::registry()
-            .with(logger.subscriber_layer())
-            .set_default();
+        let (output, _guard) = testing::capture_logs(Logger::from_env(&Env::default()));
 
         let order = Order {
             id: "a1".to_owned(),
             total: 0,
         };
         stack()
-            .oneshot(LambdaEvent::new(order, context("52fdfc07")))
+            .oneshot(LambdaEvent::new(order, testing::context("52fdfc07")))
             .await
             .unwrap();
 

@@ -37,7 +37,6 @@
 //! use lambda_runtime::{Error, LambdaEvent};
 //! use powertools::{Env, logging::{self, Logger, LoggingLayer}, testing};
 //! use tower::{ServiceBuilder, ServiceExt};
-//! use tracing_subscriber::prelude::*;
 //!
 //! struct Order { id: String, total: u64 }
 //!
@@ -47,9 +46,8 @@
 //!     Ok(())
 //! }
 //!
-//! let output = testing::Captured::default();
-//! let logger = Logger::from_env(&Env::default()).service("orders").with_writer(output.clone());
-//! let _guard = tracing_subscriber::registry().with(logger.subscriber_layer()).set_default();
+//! let logger = Logger::from_env(&Env::default()).service("orders");
+//! let (output, _guard) = testing::capture_logs(logger);
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(LoggingLayer::new().correlation_id(|event: &LambdaEvent<Order>| {
