@@ -7,12 +7,11 @@ use lambda_runtime::{Error, LambdaEvent};
 use powertools::{
     Env, Invocation,
     logging::{self, Logger, LoggingLayer},
-    testing::{self, Captured, capture_logs, context},
+    testing::{self, capture_logs, context},
 };
 use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tracing::{Instrument, Level, info, info_span, warn};
-use tracing_subscriber::prelude::*;
 
 const HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
