@@ -29,7 +29,7 @@
 //! const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
 //!
 //! async fn handler(event: LambdaEvent<Value>) -> Result<Value, Error> {
-//!     info!(order = %event.payload["id"], "order placed");
+//!     info!(order = event.payload["id"].as_str(), "order placed");
 //!     ORDERS_CREATED.record(1);
 //!     Ok(json!({ "placed": true }))
 //! }

@@ -143,7 +143,7 @@ async fn a_line_larger_than_the_buffer_is_written_at_once() {
 #[tokio::test]
 async fn a_failed_invocation_brings_out_its_lines_when_asked_to() {
     for (asked, expected) in [(false, &[][..]), (true, &["before"])] {
-        let layer = move || LoggingLayer::new().flush_buffer_on_error(asked);
+        let layer = move || LoggingLayer::new().flush_buffer_on_uncaught_error(asked);
 
         let stack = Stack::new(Buffer::new());
         let failed = stack.run(layer(), || async {

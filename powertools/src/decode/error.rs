@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, fmt};
 
 use lambda_runtime::Diagnostic;
 
@@ -6,7 +6,7 @@ use lambda_runtime::Diagnostic;
 const ERROR_TYPE: &str = "powertools::decode::DecodeError";
 
 /// Why a decoded event has no response.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError<E> {
     /// The event is not of the type the handler takes; the handler was not called.
@@ -25,6 +25,22 @@ pub enum DecodeError<E> {
     /// The handler failed; its error passes through untouched.
     #[error("{0}")]
     Handler(E),
+}
+
+/// The runtime logs a failure by its `Debug` text: that shows no more of the event than the message
+/// does, and the handler's own error as if it were returned bare.
+impl<E: fmt::Debug> fmt::Debug for DecodeError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode { path, source } => f
+                .debug_struct("Decode")
+                .field("path", path)
+                .field("line", &source.line())
+                .field("column", &source.column())
+                .finish(),
+            Self::Handler(error) => error.fmt(f),
+        }
+    }
 }
 
 impl<E> From<serde_path_to_error::Error<serde_json::Error>> for DecodeError<E> {

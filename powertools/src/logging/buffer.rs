@@ -14,7 +14,7 @@ pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// Lines up to a level are kept in memory, also those that the logger's own level would leave out.
 /// They are written before the first line at `ERROR`, by [`flush_buffer`](super::flush_buffer), or,
-/// if [asked to](super::LoggingLayer::flush_buffer_on_error), when the handler fails. When the
+/// if [asked to](super::LoggingLayer::flush_buffer_on_uncaught_error), when the handler fails. When the
 /// invocation ends they are dropped.
 ///
 /// # Examples

@@ -12,6 +12,12 @@ use crate::raw;
 /// Implemented for closures `Fn(&Request) -> Option<String>`, for [`CorrelationPath`] over events
 /// that have not been decoded yet, with feature `http` for `CorrelationHeader`, and for `()`, which
 /// finds none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` finds no correlation id in `{Request}`",
+    note = "a `CorrelationPath` needs the event's JSON text: put a `DecodeLayer::<T>::new()` inside of \
+            the logging layer, and give the stack `LambdaEvent<Box<RawValue>>`",
+    note = "a closure takes a reference to the request: `|request: &LambdaEvent<T>| …`"
+)]
 pub trait CorrelationId<Request> {
     /// Returns the request's correlation id.
     fn correlation_id(&self, request: &Request) -> Option<String>;

@@ -8,7 +8,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum LoggerError {
     /// A level that nobody knows.
     #[error(
-        "`{value}` is no log level: give one of TRACE, DEBUG, INFO, WARN, ERROR, OFF, and levels of targets as `target=LEVEL`"
+        "`{value}` is no log level: give one of TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF, and levels of targets as `target=LEVEL`"
     )]
     #[non_exhaustive]
     Level {

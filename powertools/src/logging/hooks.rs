@@ -36,6 +36,11 @@ where
 ///
 /// Implemented for [`RawEvent`], for closures `Fn(&Request) -> serde_json::Value`, and for `()`,
 /// which finds none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` finds no event in `{Request}`",
+    note = "`RawEvent` needs the event's JSON text: put a `DecodeLayer::<T>::new()` inside of the \
+            logging layer, and give the stack `LambdaEvent<Box<RawValue>>`"
+)]
 pub trait EventJson<Request> {
     /// Returns the event as JSON.
     fn event(&self, request: &Request) -> Option<Box<RawValue>>;
@@ -59,7 +64,6 @@ where
 /// Finds the event where the request holds its JSON text: `LambdaEvent<Box<RawValue>>` and
 /// `LambdaInvocation`.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct RawEvent;
 
 impl RawEvent {

@@ -15,7 +15,7 @@ pub struct LoggingLayer<C = (), L = (), E = ()> {
     pub(super) level: L,
     pub(super) event: E,
     pub(super) log_event: bool,
-    pub(super) flush_buffer_on_error: bool,
+    pub(super) flush_buffer_on_uncaught_error: bool,
 }
 
 impl LoggingLayer {
@@ -36,7 +36,7 @@ impl LoggingLayer {
             level: (),
             event: (),
             log_event: env.flag(env::LOGGER_LOG_EVENT).unwrap_or(false),
-            flush_buffer_on_error: false,
+            flush_buffer_on_uncaught_error: false,
         }
     }
 }
@@ -67,7 +67,7 @@ impl<C, L, E> LoggingLayer<C, L, E> {
             level: self.level,
             event: self.event,
             log_event: self.log_event,
-            flush_buffer_on_error: self.flush_buffer_on_error,
+            flush_buffer_on_uncaught_error: self.flush_buffer_on_uncaught_error,
         }
     }
 
@@ -92,21 +92,21 @@ impl<C, L, E> LoggingLayer<C, L, E> {
             level,
             event: self.event,
             log_event: self.log_event,
-            flush_buffer_on_error: self.flush_buffer_on_error,
+            flush_buffer_on_uncaught_error: self.flush_buffer_on_uncaught_error,
         }
     }
 
     /// Sets where the event is found, if it is to be logged: [`RawEvent`](super::RawEvent), or a
     /// closure that returns JSON.
     ///
-    /// Defaults to nowhere.
+    /// Defaults to nowhere. The event's text reaches this layer through a `DecodeLayer` inside of it.
     pub fn with_event<D>(self, event: D) -> LoggingLayer<C, L, D> {
         LoggingLayer {
             correlation_id: self.correlation_id,
             level: self.level,
             event,
             log_event: self.log_event,
-            flush_buffer_on_error: self.flush_buffer_on_error,
+            flush_buffer_on_uncaught_error: self.flush_buffer_on_uncaught_error,
         }
     }
 
@@ -124,8 +124,8 @@ impl<C, L, E> LoggingLayer<C, L, E> {
     /// returns an error, panics, or is cancelled.
     ///
     /// Defaults to `false`: then they are dropped, as at the end of every invocation.
-    pub fn flush_buffer_on_error(mut self, on: bool) -> Self {
-        self.flush_buffer_on_error = on;
+    pub fn flush_buffer_on_uncaught_error(mut self, on: bool) -> Self {
+        self.flush_buffer_on_uncaught_error = on;
         self
     }
 }
@@ -145,7 +145,10 @@ impl<C, L, E> fmt::Debug for LoggingLayer<C, L, E> {
             .field("level", &format_args!("{}", type_name::<L>()))
             .field("event", &format_args!("{}", type_name::<E>()))
             .field("log_event", &self.log_event)
-            .field("flush_buffer_on_error", &self.flush_buffer_on_error)
+            .field(
+                "flush_buffer_on_uncaught_error",
+                &self.flush_buffer_on_uncaught_error,
+            )
             .finish()
     }
 }

@@ -183,9 +183,11 @@ impl Logger {
     }
 
     /// Never writes the values of fields of these names, whatever they are, at the top of the line
-    /// or inside nested JSON: `"*****"` stands in their place.
+    /// or inside nested JSON: `"*****"` stands in their place. A string that is the text of an object
+    /// or array, such as the body in an event of API Gateway, is looked into as well.
     ///
-    /// Defaults to none. Text inside of messages is not looked at.
+    /// Defaults to none. Other text is not looked at: neither messages, nor what is recorded with
+    /// `?`, which is a value's `Debug` text.
     pub fn redact<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         for name in names {
             self.redaction.add(name.as_ref());

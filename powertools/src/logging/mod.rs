@@ -111,15 +111,22 @@
 //! |---|---|---|
 //! | the invocation was drawn | `DEBUG` | [`Logger::sample_rate`], `POWERTOOLS_LOGGER_SAMPLE_RATE` |
 //! | its request asks for it | any level | [`LoggingLayer::request_level`] |
-//! | lines are held back until an error | `DEBUG` | [`Logger::buffer`] |
+//! | lines are held back until an `ERROR` line, or, if asked to, the handler's failure | `DEBUG` | [`Logger::buffer`], [`LoggingLayer::flush_buffer_on_uncaught_error`] |
 //!
 //! `AWS_LAMBDA_LOG_LEVEL`, the level of Lambda's advanced logging controls, wins over all of them:
 //! Lambda itself drops what is below it.
 //!
 //! # Secrets
 //!
-//! Fields named to [`Logger::redact`] are never written, wherever in a line they stand. Text inside
-//! of messages is not looked at.
+//! The values of fields named to [`Logger::redact`] are never written, at the top of a line or inside
+//! nested JSON. Text is not looked at: neither messages, nor what is recorded with `?`.
+//!
+//! # A handler's error
+//!
+//! lambda_runtime itself logs what a handler returns as its error, outside of the layers: that line
+//! has `function_request_id`, `tenant_id` and `xray_trace_id`, and no other key of the invocation.
+//! An error that is to be found by its correlation id is logged where it happens:
+//! `tracing::error!(error = logging::error(&error), "order not stored")`.
 //!
 //! # Which invocation a line belongs to
 //!

@@ -1,3 +1,5 @@
+use serde_json::value::RawValue;
+
 use super::fields::Fields;
 use crate::json;
 
@@ -55,17 +57,39 @@ impl Redaction {
             }
             let end = end_of_string(json, position);
             let string = &json[position..end];
-            output.extend_from_slice(string);
             let value = skip_spaces(json, end);
             // Only a key is followed by a colon.
-            position = if json.get(value) == Some(&b':') && self.covers(string) {
+            let is_key = json.get(value) == Some(&b':');
+            position = end;
+            match self.nested(string).filter(|_| !is_key) {
+                Some(redacted) => json::write(output, redacted),
+                None => output.extend_from_slice(string),
+            }
+            if is_key && self.covers(string) {
                 output.push(b':');
                 output.extend_from_slice(REDACTED);
-                end_of_value(json, skip_spaces(json, value + 1))
-            } else {
-                end
-            };
+                position = end_of_value(json, skip_spaces(json, value + 1));
+            }
         }
+    }
+}
+
+impl Redaction {
+    /// Returns what a string becomes that is itself the text of an object or array, such as the body
+    /// of a request in an event.
+    fn nested(&self, string: &[u8]) -> Option<String> {
+        let first = string
+            .iter()
+            .skip(1)
+            .find(|byte| !byte.is_ascii_whitespace());
+        if !matches!(first, Some(b'{' | b'[')) {
+            return None;
+        }
+        let text: String = serde_json::from_slice(string).ok()?;
+        let nested: &RawValue = serde_json::from_str(&text).ok()?;
+        let mut redacted = Vec::with_capacity(text.len());
+        self.copy(nested.get().as_bytes(), &mut redacted);
+        String::from_utf8(redacted).ok()
     }
 }
 
@@ -157,6 +181,19 @@ mod tests {
             copied("{ \"password\" : [ 1 , 2 ] , \"a\" : 1 }"),
             "{ \"password\":\"*****\" , \"a\" : 1 }"
         );
+    }
+
+    #[test]
+    fn a_string_that_is_json_is_looked_into() {
+        let body = json!({"body": r#"{"password":"x","a":"{\"password\":1}"}"#}).to_string();
+        let expected = json!({"body": r#"{"password":"*****","a":"{\"password\":\"*****\"}"}"#});
+        assert_eq!(
+            serde_json::from_str::<Value>(&copied(&body)).unwrap(),
+            expected
+        );
+        for other in [r#"{"body":"{password}"}"#, r#"{"body":"[1, 2"}"#] {
+            assert_eq!(copied(other), other);
+        }
     }
 
     #[test]

@@ -45,7 +45,10 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let invocation = Invocation::current_or_open(request.context());
-        let end = End::new(invocation.clone(), self.layer.flush_buffer_on_error);
+        let end = End::new(
+            invocation.clone(),
+            self.layer.flush_buffer_on_uncaught_error,
+        );
         let inner = invocation.sync_scope(|| {
             self.begin(&request);
             self.inner.call(request)

@@ -210,13 +210,18 @@ async fn all_telemetry_is_out_before_the_runtime_learns_that_its_answer_came() {
 async fn an_event_that_cannot_be_read_is_answered_as_an_error() {
     let lambda = Lambda::start(&[]).await.unwrap();
     let event = Event {
-        payload: json!({ "id": 7 }),
+        payload: json!({ "id": 4711 }),
         ..event(1, "succeed", true)
     };
     let Answer::Error(error) = lambda.api.invoke(event).await else {
         panic!("an event of another type is answered as an error")
     };
     assert_eq!(error["errorType"], "powertools::decode::DecodeError");
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("`id`") && !message.contains("4711"),
+        "{message}"
+    );
     assert_eq!(
         lambda.invoke(2, "succeed").await,
         Answer::Response(json!({ "id": "task-2" }))

@@ -140,11 +140,11 @@ fn invite(cloud: &Cloud, screen: &Screen) {
         customer::order()
     ));
     screen.text(&format!(
-        "\nAny AWS client works with AWS_ENDPOINT_URL={} AWS_REGION={} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+        "\nAny AWS client works after\nexport AWS_ENDPOINT_URL={} AWS_REGION={region} AWS_DEFAULT_REGION={region} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
         cloud.endpoint(),
-        local_cloud::stack::REGION,
+        region = local_cloud::stack::REGION,
     ));
-    screen.text("aws logs tail /aws/lambda/orders\naws dynamodb scan --table-name projections");
+    screen.text("aws logs filter-log-events --log-group-name /aws/lambda/orders --query 'events[].message' --output text\naws dynamodb scan --table-name projections");
     screen.note(&format!(
         "the emulator's own output: {}",
         cloud.emulator_log().display()
