@@ -61,6 +61,12 @@
 //! # }).unwrap();
 //! ```
 //!
+//! # The type of the stack
+//!
+//! A function that returns the composed stack names the text as its request and [`DecodeError`] as
+//! its error: `impl Service<LambdaEvent<Box<RawValue>>, Response = R, Error = DecodeError<Error>>`.
+//! [`RawValue`](serde_json::value::RawValue) is behind serde_json's feature `raw_value`.
+//!
 //! # What fails
 //!
 //! An event that is not a `T` does not reach the handler: the invocation fails with
