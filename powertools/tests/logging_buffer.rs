@@ -5,8 +5,8 @@ use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use lambda_runtime::{Error, LambdaEvent};
 use powertools::{
-    Env,
-    logging::{self, Buffer, Logger, LoggingLayer},
+    Env, Invocation,
+    logging::{self, Buffer, EcsFormat, Logger, LoggingLayer},
     testing::{Captured, context},
 };
 use serde_json::{Value, json};
@@ -173,6 +173,80 @@ async fn a_failed_invocation_brings_out_its_lines_when_asked_to() {
             .await
             .unwrap_err();
         assert_eq!(stack.messages(), expected, "cancel");
+    }
+}
+
+#[tokio::test]
+async fn a_layer_inside_another_drops_nothing_of_it() {
+    let stack = Stack::new(Buffer::new());
+    let subscriber = tracing_subscriber::registry().with(stack.logger.subscriber_layer());
+    let service = ServiceBuilder::new()
+        .layer(LoggingLayer::new().flush_buffer_on_uncaught_error(true))
+        .map_future(|future| async move {
+            debug!("before");
+            future.await
+        })
+        .layer(LoggingLayer::new())
+        .service_fn(|_: LambdaEvent<()>| async { Err::<(), _>(Error::from("refused")) });
+    let call = service.oneshot(LambdaEvent::new((), context("one")));
+    call.with_subscriber(subscriber).await.unwrap_err();
+    assert_eq!(stack.messages(), ["before"]);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_end_is_written_at_once() {
+    let stack = Stack::new(Buffer::new().level(Level::INFO).unwrap());
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let task = std::cell::Cell::new(None);
+    let ended = std::cell::Cell::new(Some(ended));
+    let handler = || {
+        let ended = ended.take().unwrap();
+        let late = async move {
+            ended.await.unwrap();
+            info!("late");
+        };
+        let invocation = Invocation::current().unwrap();
+        task.set(Some(tokio::spawn(
+            invocation.scope(late).with_current_subscriber(),
+        )));
+        async { Ok::<_, Infallible>(()) }
+    };
+    stack.run(LoggingLayer::new(), handler).await.unwrap();
+    end.send(()).unwrap();
+    task.take().unwrap().await.unwrap();
+    assert_eq!(stack.messages(), ["late"]);
+}
+
+#[tokio::test]
+async fn each_logger_holds_back_its_own_lines() {
+    let env = Env::default();
+    let (plain, ecs) = (Captured::default(), Captured::default());
+    let logger = || Logger::from_env(&env).buffer(Buffer::new());
+    let subscriber = tracing_subscriber::registry()
+        .with(logger().with_writer(plain.clone()).subscriber_layer())
+        .with(
+            logger()
+                .with_format(EcsFormat::new())
+                .with_writer(ecs.clone())
+                .subscriber_layer(),
+        );
+    let service =
+        ServiceBuilder::new()
+            .layer(LoggingLayer::new())
+            .service_fn(|_: LambdaEvent<()>| async {
+                debug!("before");
+                error!("failed");
+                Ok::<_, Infallible>(())
+            });
+    let call = service.oneshot(LambdaEvent::new((), context("one")));
+    call.with_subscriber(subscriber).await.unwrap();
+    for (output, key) in [(plain, "level"), (ecs, "log.level")] {
+        let levels: Vec<_> = output
+            .json()
+            .into_iter()
+            .map(|mut line| line[key].take())
+            .collect();
+        assert_eq!(levels, ["DEBUG", "ERROR"], "{key}");
     }
 }
 

@@ -17,7 +17,7 @@ use powertools::{
 };
 use serde_json::Value;
 use tower::{Service, ServiceBuilder, ServiceExt};
-use tracing::{Level, debug, info, trace, warn};
+use tracing::{Instrument, Level, debug, info, trace, warn};
 
 fn logger() -> Logger {
     Logger::from_env(&Env::default())
@@ -137,6 +137,33 @@ async fn a_request_can_ask_for_more_lines_and_not_for_fewer() {
     assert_eq!(messages(&output)[1..], ["trace", "debug", "info"]);
 }
 
+#[tokio::test]
+async fn an_instrumented_task_has_the_level_of_its_invocation() {
+    let (output, _guard) = capture_logs(logger());
+    let service = ServiceBuilder::new()
+        .layer(LoggingLayer::new().request_level(|_: &LambdaEvent<bool>| Some(Level::DEBUG)))
+        .service_fn(|_: LambdaEvent<bool>| async {
+            let task = async { debug!("in a task") }.instrument(tracing::info_span!("work"));
+            tokio::spawn(task).await.unwrap();
+            Ok::<_, Infallible>(())
+        });
+    service.oneshot(event(true)).await.unwrap();
+    assert_eq!(messages(&output), ["in a task"]);
+}
+
+#[test]
+fn a_target_may_have_less_than_lambda_lets_pass_and_no_more() {
+    let env = Env::from([
+        ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+        ("LOG_LEVEL", "INFO,quiet=WARN,loud=DEBUG"),
+    ]);
+    let (output, _guard) = capture_logs(Logger::from_env(&env));
+    info!("info");
+    info!(target: "quiet", "quiet");
+    debug!(target: "loud", "loud");
+    assert_eq!(messages(&output), ["info"]);
+}
+
 #[test]
 fn a_target_has_a_level_of_its_own() {
     let levels = Env::from([("POWERTOOLS_LOG_LEVEL", "WARN,logging_levels=DEBUG")]);
@@ -158,6 +185,14 @@ fn a_level_of_fatal_leaves_out_errors_that_are_not() {
         tracing::error!("error");
         tracing::error!(fatal = true, "fatal");
         assert_eq!(messages(&output), ["fatal"]);
+    }
+    let env = Env::from([("LOG_LEVEL", "FATAL,chatty=DEBUG")]);
+    {
+        let (output, _guard) = capture_logs(Logger::from_env(&env));
+        tracing::error!("error");
+        debug!(target: "chatty", "debug");
+        tracing::error!(target: "chatty", "chatty error");
+        assert_eq!(messages(&output), ["debug", "chatty error"]);
     }
     let env = Env::from([("LOG_LEVEL", "FATAL")]);
     let (output, _guard) = capture_logs(Logger::from_env(&env).level(Level::ERROR));

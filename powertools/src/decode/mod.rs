@@ -70,7 +70,8 @@
 //! # What fails
 //!
 //! An event that is not a `T` does not reach the handler: the invocation fails with
-//! [`DecodeError::Decode`], whose message names the field and its place but not what is there,
+//! [`DecodeError::Decode`], whose message names the field and its place but not what is there
+//! (where a `T` has a map, the keys of the event are part of that name),
 //! and Lambda's `errorType` is `powertools::decode::DecodeError`. An error of the handler passes
 //! through with the type and the message it would have had without the layer. Layers outside see both
 //! kinds; an event that the runtime itself cannot decode reaches no layer at all.

@@ -58,9 +58,13 @@
 //!
 //! Data and texts may be nested 128 levels deep, an expression has at most 128 operators, and all
 //! calls of `powertools_base64_gzip` in one search together make at most
-//! [16 MiB](Expression::max_decompressed). Beyond that a search fails. The time and memory that
-//! the rest takes grow with the data, so its size should have a bound of its own, as Lambda's
-//! events have.
+//! [16 MiB](Expression::max_decompressed). Beyond that a search fails.
+//!
+//! Memory has no bound of its own. Text of many short elements takes up to some twenty times its
+//! size once it is read, so a function of 128 MB sets a lower
+//! [`max_decompressed`](Expression::max_decompressed); and an expression decides how often data is
+//! multiplied (`[@,@]` twenty times over makes a million of one value), so it is code: it comes from
+//! the function's author, never from a request.
 
 mod decoders;
 mod error;

@@ -3,6 +3,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tracing::Level;
 
 use super::{LoggerError, subscriber::LineWriter};
+use crate::output::Output;
 
 /// The size of a buffer, if none is given.
 const DEFAULT_BYTES: usize = 20 * 1024;
@@ -91,27 +92,39 @@ impl Default for Buffer {
     }
 }
 
-/// The lines that one invocation holds back.
+/// What one invocation holds back, for each logger that has a buffer.
+pub(super) type HeldBack = Vec<(Arc<LineWriter>, Lines)>;
+
+/// Keeps a line, or returns `false` if it is larger than the buffer.
+pub(super) fn hold_back(
+    held_back: &mut HeldBack,
+    writer: &Arc<LineWriter>,
+    buffer: &Buffer,
+    line: &[u8],
+) -> bool {
+    if line.len() > buffer.max_bytes {
+        return false;
+    }
+    let known = held_back
+        .iter()
+        .position(|(known, _)| Arc::ptr_eq(known, writer));
+    let index = known.unwrap_or_else(|| {
+        held_back.push((Arc::clone(writer), Lines::default()));
+        held_back.len() - 1
+    });
+    held_back[index].1.keep(line, buffer.max_bytes);
+    true
+}
+
+/// Lines that are held back, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct HeldBack {
-    /// Whose lines they are.
-    writer: Option<Arc<LineWriter>>,
+pub(super) struct Lines {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
     has_evicted: bool,
 }
 
-impl HeldBack {
-    /// Keeps a line, or returns `false` if it is larger than the buffer.
-    pub(super) fn push(&mut self, writer: &Arc<LineWriter>, line: &[u8], max_bytes: usize) -> bool {
-        if line.len() > max_bytes {
-            return false;
-        }
-        self.writer.get_or_insert_with(|| Arc::clone(writer));
-        self.keep(line, max_bytes);
-        true
-    }
-
+impl Lines {
     fn keep(&mut self, line: &[u8], max_bytes: usize) {
         while self.bytes + line.len() > max_bytes {
             let Some(oldest) = self.lines.pop_front() else {
@@ -124,13 +137,12 @@ impl HeldBack {
         self.lines.push_back(line.into());
     }
 
-    /// Writes the lines, and returns by whom, and whether there had been more.
-    pub(super) fn write(self) -> Option<(Arc<LineWriter>, bool)> {
-        let writer = self.writer?;
+    /// Writes the lines, and returns whether there had been more.
+    pub(super) fn write(self, output: &Output) -> bool {
         for line in &self.lines {
-            writer.output.write_line(line);
+            output.write_line(line);
         }
-        Some((writer, self.has_evicted))
+        self.has_evicted
     }
 }
 
@@ -158,7 +170,7 @@ mod tests {
             lengths in prop::collection::vec(0..40_usize, 0..60),
             max_bytes in 1..100_usize,
         ) {
-            let mut held_back = HeldBack::default();
+            let mut held_back = Lines::default();
             let mut kept: Vec<usize> = Vec::new();
             let mut has_evicted = false;
             for length in lengths {

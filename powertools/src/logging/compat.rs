@@ -1,4 +1,4 @@
-//! Lines that are byte for byte those of another toolkit.
+//! Lines in the words of another toolkit.
 //!
 //! The default line has the same keys; this module is for log queries that also read the level
 //! words, times and exceptions of Powertools for Python.
@@ -27,7 +27,8 @@ use crate::json;
 ///   takes every line for `INFO`;
 /// - a message that is JSON text is nested as JSON;
 /// - keys whose value is `null` are left out;
-/// - an error becomes the keys `exception`, `exception_name` and `stack_trace`.
+/// - an error becomes the keys `exception`, `exception_name` and `stack_trace`, whose text is that of
+///   the chain and whose `frames` are empty.
 ///
 /// # Examples
 ///

@@ -53,7 +53,8 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) const fn new(invocation: Invocation, flush_on_error: bool) -> Self {
+    pub(super) fn new(invocation: Invocation, flush_on_error: bool) -> Self {
+        invocation.logging().enter();
         Self {
             invocation,
             flush_on_error,
@@ -67,9 +68,10 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        let is_last = self.invocation.logging().leave();
         if self.flush_on_error {
             flush(&self.invocation);
-        } else {
+        } else if is_last {
             // Dropped outside of the lock.
             let held_back = std::mem::take(&mut *self.invocation.logging().held_back());
             drop(held_back);

@@ -6,16 +6,11 @@ use tracing::level_filters::LevelFilter;
 ///
 /// Implemented for closures `Fn(&Request) -> Option<Level>`, and for `()`, which finds none.
 pub trait RequestLevel<Request> {
-    /// Whether it ever finds a level. If nobody does, a call below the logger's level costs nothing.
-    const FINDS_ANY: bool;
-
     /// Returns the level that the request asks for.
     fn level(&self, request: &Request) -> Option<LevelFilter>;
 }
 
 impl<Request> RequestLevel<Request> for () {
-    const FINDS_ANY: bool = false;
-
     fn level(&self, _: &Request) -> Option<LevelFilter> {
         None
     }
@@ -25,8 +20,6 @@ impl<F, Request> RequestLevel<Request> for F
 where
     F: Fn(&Request) -> Option<tracing::Level>,
 {
-    const FINDS_ANY: bool = true;
-
     fn level(&self, request: &Request) -> Option<LevelFilter> {
         self(request).map(Into::into)
     }

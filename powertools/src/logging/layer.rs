@@ -2,7 +2,7 @@ use std::{any::type_name, fmt};
 
 use tower_layer::Layer;
 
-use super::LoggingService;
+use super::{LoggingService, threshold};
 use crate::env::{self, Env};
 
 /// Opens the invocation that log lines belong to, and takes its correlation id from the request.
@@ -87,6 +87,7 @@ impl<C, L, E> LoggingLayer<C, L, E> {
     /// });
     /// ```
     pub fn request_level<D>(self, level: D) -> LoggingLayer<C, D, E> {
+        threshold::expect_levels_by_request();
         LoggingLayer {
             correlation_id: self.correlation_id,
             level,

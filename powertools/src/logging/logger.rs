@@ -226,9 +226,7 @@ impl Logger {
             service,
             keys: self.keys.clone(),
             redaction: self.redaction.clone(),
-            sampler: self.threshold.sampler.clone(),
-            buffer: self.threshold.buffer,
-            is_fatal_only: self.threshold.is_fatal_only(),
+            threshold: self.threshold.clone(),
             output: self.output.clone(),
             now: self.now,
         };

@@ -91,7 +91,7 @@
 //! `xray_trace_id` are protected, and a field of such a name is left out.
 //!
 //! Of the fields that speak to the [tracer](crate#features), `annotation.x` appears as `x`;
-//! `metadata.x` and `otel.x` are left out.
+//! `metadata.x` and `otel.x` are left out, and so are the `log.x` of records of the crate `log`.
 //!
 //! Beyond what `tracing` can carry, [`json`](json()) nests any serialisable value, and
 //! [`error`](error()) tells an error's type, chain, place and backtrace. An `ERROR` event with the
@@ -99,7 +99,7 @@
 //!
 //! Another look is [another format](Format): keys in another order or under other names
 //! ([`JsonFormat`]), the Elastic Common Schema ([`EcsFormat`]), text for people
-//! ([`PrettyFormat`], or `POWERTOOLS_DEV`), or byte for byte the line of Powertools for Python
+//! ([`PrettyFormat`], or `POWERTOOLS_DEV`), or the words and keys of Powertools for Python
 //! ([`compat::PythonFormat`]).
 //!
 //! # Which events become lines
@@ -114,12 +114,17 @@
 //! | lines are held back until an `ERROR` line, or, if asked to, the handler's failure | `DEBUG` | [`Logger::buffer`], [`LoggingLayer::flush_buffer_on_uncaught_error`] |
 //!
 //! `AWS_LAMBDA_LOG_LEVEL`, the level of Lambda's advanced logging controls, wins over all of them:
-//! Lambda itself drops what is below it.
+//! Lambda itself drops what is below it. A target's own level may still ask for less.
+//!
+//! A handler fails when it returns an error, panics, or is cancelled. An HTTP handler that answers
+//! with a status of 500 has not failed in this sense: it logs at `ERROR`, or calls [`flush_buffer`].
 //!
 //! # Secrets
 //!
 //! The values of fields named to [`Logger::redact`] are never written, at the top of a line or inside
-//! nested JSON. Text is not looked at: neither messages, nor what is recorded with `?`.
+//! nested JSON, also where a string holds the text of an object or array. Other text is not looked
+//! at: neither messages, nor what is recorded with `?`. Names are compared exactly, and the keys of
+//! the line itself (`message`, `service`, …) are no fields.
 //!
 //! # A handler's error
 //!

@@ -25,6 +25,17 @@ impl Redaction {
     }
 
     fn covers(&self, quoted: &[u8]) -> bool {
+        // A name may be written in many ways: `\u0070assword`. Ours is the shortest.
+        let mut shortest = Vec::new();
+        let quoted = if quoted.contains(&b'\\') {
+            match serde_json::from_slice::<String>(quoted) {
+                Ok(name) => json::write(&mut shortest, name),
+                Err(_) => return false,
+            }
+            &shortest
+        } else {
+            quoted
+        };
         self.names.iter().any(|name| name == quoted)
     }
 
@@ -166,6 +177,15 @@ mod tests {
         assert_eq!(
             copied(json),
             r#"{"password":"*****","a":[{"password":"*****","c":1}],"card \"number\"":"*****","d":"password"}"#
+        );
+    }
+
+    #[test]
+    fn a_name_is_known_however_it_is_escaped() {
+        let json = r#"{"p\u0061ssw\u006frd":"x","card \u0022number\u0022":1,"a\n":2}"#;
+        assert_eq!(
+            copied(json),
+            r#"{"p\u0061ssw\u006frd":"*****","card \u0022number\u0022":"*****","a\n":2}"#
         );
     }
 

@@ -1,16 +1,19 @@
 use std::{
     fmt,
+    sync::Once,
     task::{Context, Poll},
 };
 
 use tower_service::Service;
-use tracing::{info, warn};
+use tracing::{Level, enabled, info, warn};
 
 use super::{
-    CorrelationId, EventJson, LoggingLayer, RequestLevel, ResponseFuture, future::End, keys,
-    threshold, value,
+    CorrelationId, EventJson, LoggingLayer, RequestLevel, ResponseFuture, future::End, keys, value,
 };
 use crate::{HasContext, Invocation};
+
+/// One warning for the process says enough.
+static WARNED: Once = Once::new();
 
 /// The service that [`LoggingLayer`](super::LoggingLayer) makes.
 ///
@@ -64,19 +67,18 @@ impl<S, C, L, E> LoggingService<S, C, L, E> {
         L: RequestLevel<Request>,
         E: EventJson<Request>,
     {
-        if L::FINDS_ANY {
-            threshold::expect_levels_by_request();
-            if let Some(level) = self.layer.level.level(request) {
-                keys::request_level(level);
-            }
+        if let Some(level) = self.layer.level.level(request) {
+            keys::request_level(level);
         }
         if let Some(id) = self.layer.correlation_id.correlation_id(request) {
             keys::set_correlation_id(id);
         }
-        if self.layer.log_event {
+        if self.layer.log_event && enabled!(Level::INFO) {
             match self.layer.event.event(request) {
                 Some(event) => info!(event = value::json(&event), "Lambda invocation event"),
-                None => warn!("the event is not logged: `LoggingLayer::with_event` finds none"),
+                None => WARNED.call_once(|| {
+                    warn!("events are not logged: `LoggingLayer::with_event` finds none");
+                }),
             }
         }
     }

@@ -1,4 +1,7 @@
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use lambda_runtime::Context;
 use tracing::level_filters::LevelFilter;
@@ -18,6 +21,9 @@ pub(crate) struct State {
     /// Whether the invocation was drawn; by its first event that asks.
     sampled: OnceLock<bool>,
     held_back: Mutex<HeldBack>,
+    /// How many calls of the layer's service are under way: more than one if the layer is there
+    /// twice. With none, nobody would bring out what is held back.
+    calls: AtomicUsize,
 }
 
 struct ContextKeys {
@@ -39,7 +45,9 @@ impl State {
     }
 
     pub(super) fn set_correlation_id(&self, id: String) {
-        self.keys().insert(CORRELATION_ID, id);
+        let mut keys = self.keys();
+        keys.insert(CORRELATION_ID, id);
+        keys.collect_garbage();
     }
 
     pub(super) fn append(&self, keys: &Fields) {
@@ -62,6 +70,7 @@ impl State {
         let mut keys = self.keys();
         let replaced = keys.only(name);
         keys.extend(key);
+        keys.collect_garbage();
         replaced
     }
 
@@ -72,6 +81,7 @@ impl State {
             keys.remove(name);
         } else {
             keys.extend(replaced);
+            keys.collect_garbage();
         }
     }
 
@@ -84,13 +94,32 @@ impl State {
     /// Returns the level that this invocation is logged at beyond the logger's own.
     pub(super) fn verbosity(&self, sampler: Option<&Sampler>) -> LevelFilter {
         let requested = self.requested.get().copied().unwrap_or(LevelFilter::OFF);
-        let is_sampled =
-            sampler.is_some_and(|sampler| *self.sampled.get_or_init(|| sampler.draw()));
+        let is_sampled = sampler.is_some_and(|sampler| {
+            // Drawn outside of the cell: the source of chance is the user's own code, and may log.
+            self.sampled.get().copied().unwrap_or_else(|| {
+                let drawn = sampler.draw();
+                *self.sampled.get_or_init(|| drawn)
+            })
+        });
         if is_sampled {
             requested.max(LevelFilter::DEBUG)
         } else {
             requested
         }
+    }
+
+    pub(super) fn enter(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends a call, and returns whether it was the last.
+    pub(super) fn leave(&self) -> bool {
+        self.calls.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether a call is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.calls.load(Ordering::Acquire) > 0
     }
 
     pub(super) fn held_back(&self) -> MutexGuard<'_, HeldBack> {
@@ -172,8 +201,6 @@ mod tests {
 
     #[test]
     fn the_draw_holds_for_the_whole_invocation() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-
         let state = State::default();
         let draws = std::sync::Arc::new(AtomicUsize::new(0));
         let counted = std::sync::Arc::clone(&draws);

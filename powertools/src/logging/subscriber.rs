@@ -1,4 +1,9 @@
-use std::{cell::Cell, fmt, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use tracing::{
@@ -9,16 +14,17 @@ use tracing::{
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::{
     layer::{Context, Layer},
-    registry::{LookupSpan, Scope},
+    registry::{LookupSpan, Scope, SpanRef},
 };
 
 use super::{
-    buffer::Buffer,
+    buffer,
     fields::Fields,
     line::{Format, Line},
     redact::Redaction,
     sampling::Sampler,
     state,
+    threshold::Threshold,
     visitor::FieldVisitor,
 };
 use crate::{Invocation, json, output::Output};
@@ -53,9 +59,7 @@ pub(super) struct LineWriter {
     /// The keys of every line.
     pub(super) keys: Fields,
     pub(super) redaction: Redaction,
-    pub(super) sampler: Option<Sampler>,
-    pub(super) buffer: Option<Buffer>,
-    pub(super) is_fatal_only: bool,
+    pub(super) threshold: Threshold,
     pub(super) output: Output,
     pub(super) now: fn() -> Timestamp,
 }
@@ -135,7 +139,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             &mut is_fatal,
         ));
 
-        if is_fatal || !self.writer.is_fatal_only {
+        let metadata = event.metadata();
+        let is_left_out = *metadata.level() == Level::ERROR
+            && !is_fatal
+            && self.writer.threshold.is_fatal_only(metadata.target());
+        if !is_left_out {
             let head = EventHead {
                 is_fatal,
                 message,
@@ -157,7 +165,16 @@ fn nearest_invocation<S>(event: &Event<'_>, ctx: &Context<'_, S>) -> Option<Invo
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let mut spans = ctx.event_scope(event)?;
+    invocation_of(&ctx.event_span(event)?)
+}
+
+/// Returns the invocation in which a span was made, or the nearest one around it that was made in
+/// one.
+pub(super) fn invocation_of<'a, S>(span: &SpanRef<'a, S>) -> Option<Invocation>
+where
+    S: LookupSpan<'a>,
+{
+    let mut spans = span.scope();
     spans.find_map(|span| span.extensions().get::<SpanState>()?.invocation.clone())
 }
 
@@ -192,12 +209,15 @@ impl LineWriter {
             },
             timestamp: (self.now)(),
             service: &self.service,
-            sampling_rate: self.sampler.as_ref().map(Sampler::rate),
+            sampling_rate: self.threshold.sampler.as_ref().map(Sampler::rate),
             fields: head.fields,
             trace_id: head.trace_id,
         };
-        self.render(&line, output);
-        self.write_or_hold_back(*metadata.level(), output, invocation);
+        // A format's own code must not fail the invocation: then the line is lost, and no more.
+        let render = AssertUnwindSafe(|| self.render(&line, output));
+        if catch_unwind(render).is_ok() {
+            self.write_or_hold_back(*metadata.level(), output, invocation);
+        }
     }
 
     fn render(&self, line: &Line<'_>, output: &mut Vec<u8>) {
@@ -223,14 +243,16 @@ impl LineWriter {
         line: &[u8],
         invocation: Option<&Invocation>,
     ) {
-        let (Some(buffer), Some(invocation)) = (&self.buffer, invocation) else {
+        let (Some(buffer), Some(invocation)) = (&self.threshold.buffer, invocation) else {
             return self.output.write_line(line);
         };
         let state = invocation.logging();
         // What the invocation was sampled or asked for is not held back.
-        if level >= buffer.level && level > state.verbosity(self.sampler.as_ref()) {
-            let is_held_back = state.held_back().push(self, line, buffer.max_bytes);
-            if is_held_back {
+        if level >= buffer.level
+            && state.is_running()
+            && level > state.verbosity(self.threshold.sampler.as_ref())
+        {
+            if buffer::hold_back(&mut state.held_back(), self, buffer, line) {
                 return;
             }
             self.output.write_line(line);
@@ -247,7 +269,7 @@ impl LineWriter {
         let mut fields = Fields::default();
         fields.extend(&self.keys);
         let trace_id = state::extend(&mut fields, invocation);
-        let max_bytes = self.buffer.map_or(0, |buffer| buffer.max_bytes);
+        let max_bytes = self.threshold.buffer.map_or(0, |buffer| buffer.max_bytes);
         fields.insert("buffer_max_bytes", max_bytes);
         self.warn(&fields, trace_id, message);
     }
@@ -264,7 +286,7 @@ impl LineWriter {
             message: &quoted,
             timestamp: (self.now)(),
             service: &self.service,
-            sampling_rate: self.sampler.as_ref().map(Sampler::rate),
+            sampling_rate: self.threshold.sampler.as_ref().map(Sampler::rate),
             fields,
             trace_id,
         };
@@ -278,13 +300,13 @@ impl LineWriter {
 pub(super) fn flush(invocation: &Invocation) {
     // Taken out first: a writer's own code may log.
     let held_back = std::mem::take(&mut *invocation.logging().held_back());
-    if let Some((writer, has_evicted)) = held_back.write()
-        && has_evicted
-    {
-        writer.notice(
-            invocation,
-            "some log lines were dropped: the buffer was full",
-        );
+    for (writer, lines) in held_back {
+        if lines.write(&writer.output) {
+            writer.notice(
+                invocation,
+                "some log lines were dropped: the buffer was full",
+            );
+        }
     }
 }
 

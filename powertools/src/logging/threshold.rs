@@ -1,9 +1,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tracing::{Level, Metadata, level_filters::LevelFilter, subscriber::Interest};
-use tracing_subscriber::layer::{Context, Filter};
+use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing_log::log;
+use tracing_subscriber::{
+    layer::{Context, Filter},
+    registry::LookupSpan,
+};
 
-use super::{buffer::Buffer, level::Levels, sampling::Sampler};
+use super::{buffer::Buffer, level::Levels, sampling::Sampler, subscriber::invocation_of};
 use crate::Invocation;
 
 /// Whether some layer may ask for more lines for a single request. Only then is a call below the
@@ -14,6 +18,8 @@ static LEVELS_BY_REQUEST: AtomicBool = AtomicBool::new(false);
 pub(super) fn expect_levels_by_request() {
     if !LEVELS_BY_REQUEST.swap(true, Ordering::Relaxed) {
         tracing::callsite::rebuild_interest_cache();
+        // What a subscriber that is installed later sets by itself.
+        log::set_max_level(log::LevelFilter::Trace);
     }
 }
 
@@ -31,10 +37,14 @@ pub(super) struct Threshold {
 impl Threshold {
     /// Returns the level up to which an event is logged whatever invocation it belongs to.
     fn always(&self, target: &str) -> LevelFilter {
-        self.set_by_lambda
-            .as_ref()
-            .unwrap_or(&self.levels)
-            .of(target)
+        match &self.set_by_lambda {
+            // A target may be given less than Lambda lets pass.
+            Some(lambda) => {
+                let own = self.levels.of_own(target);
+                own.map_or(lambda.max(), |own| own.min(lambda.max()))
+            }
+            None => self.levels.of(target),
+        }
     }
 
     /// Returns the level up to which an event may be logged in some invocation.
@@ -46,12 +56,12 @@ impl Threshold {
         self.most_verbose()
     }
 
-    /// Returns whether of the `ERROR` lines only the fatal ones are written.
-    pub(super) fn is_fatal_only(&self) -> bool {
-        self.set_by_lambda
-            .as_ref()
-            .unwrap_or(&self.levels)
-            .is_fatal_only()
+    /// Returns whether of a target's `ERROR` lines only the fatal ones are written.
+    pub(super) fn is_fatal_only(&self, target: &str) -> bool {
+        match &self.set_by_lambda {
+            Some(lambda) => lambda.is_fatal_only(),
+            None => self.levels.is_fatal_only() && self.levels.of_own(target).is_none(),
+        }
     }
 
     fn most_verbose(&self) -> LevelFilter {
@@ -65,26 +75,33 @@ impl Threshold {
     }
 
     /// Returns the level up to which an event is logged in the running invocation.
-    fn now(&self) -> LevelFilter {
-        let level = Invocation::with_current(|invocation| {
-            let mut level = invocation.logging().verbosity(self.sampler.as_ref());
-            if self.buffer.is_some() {
-                level = level.max(LevelFilter::DEBUG);
+    fn now<S>(&self, ctx: &Context<'_, S>) -> LevelFilter
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let invocation = Invocation::current().or_else(|| invocation_of(&ctx.lookup_current()?));
+        invocation.map_or(LevelFilter::OFF, |invocation| {
+            let state = invocation.logging();
+            let level = state.verbosity(self.sampler.as_ref());
+            if self.buffer.is_some() && state.is_running() {
+                level.max(LevelFilter::DEBUG)
+            } else {
+                level
             }
-            level
-        });
-        level.unwrap_or(LevelFilter::OFF)
+        })
     }
 }
 
-impl<S> Filter<S> for Threshold {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for Threshold {
+    fn enabled(&self, metadata: &Metadata<'_>, ctx: &Context<'_, S>) -> bool {
         let target = metadata.target();
         if metadata.is_span() {
-            return is_span_kept(metadata, self.always(target).max(self.sometimes(target)));
+            return is_span_kept(metadata, self.always(target))
+                || (*metadata.level() <= self.sometimes(target)
+                    && is_span_kept(metadata, self.now(ctx)));
         }
         let level = *metadata.level();
-        level <= self.always(target) || (level <= self.sometimes(target) && level <= self.now())
+        level <= self.always(target) || (level <= self.sometimes(target) && level <= self.now(ctx))
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
@@ -92,14 +109,14 @@ impl<S> Filter<S> for Threshold {
         let (always, sometimes) = (self.always(target), self.sometimes(target));
         let level = *metadata.level();
         let is_always = if metadata.is_span() {
-            is_span_kept(metadata, always.max(sometimes))
+            is_span_kept(metadata, always)
         } else {
             level <= always
         };
         // A record of the crate `log` is asked for under another target than its callsite's.
         if is_always && target != "log" {
             Interest::always()
-        } else if (metadata.is_event() && level <= sometimes) || target == "log" {
+        } else if level <= sometimes || target == "log" {
             Interest::sometimes()
         } else {
             Interest::never()

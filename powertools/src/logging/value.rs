@@ -163,31 +163,43 @@ thread_local! {
 
 enum Answer {
     Text,
-    /// The last so many bytes were JSON.
-    Json(usize),
-    Error(ErrorRecord),
+    /// This text is JSON.
+    Json(String),
+    /// This text stands for an error.
+    Error(String, ErrorRecord),
 }
 
-fn answer(make: impl FnOnce() -> Answer) -> bool {
-    let is_asked = ANSWER.with_borrow(Option::is_some);
-    if is_asked {
+fn answer(make: impl FnOnce() -> Answer) {
+    if ANSWER.with_borrow(Option::is_some) {
         // Made before the slot is borrowed: an error's own code may log.
         let made = make();
         ANSWER.set(Some(made));
     }
-    is_asked
 }
 
 /// Formats a value into `text`, and says what it is.
 pub(super) fn format(value: &dyn fmt::Debug, text: &mut String) -> Formatted {
-    // A value that logs while it is formatted asks for itself, so what was asked before comes back.
-    let outer = ANSWER.replace(Some(Answer::Text));
+    /// What was asked before comes back, also when the value panics: one that logs while it is
+    /// formatted asks for itself.
+    struct Question {
+        outer: Option<Answer>,
+    }
+
+    impl Drop for Question {
+        fn drop(&mut self) {
+            ANSWER.set(self.outer.take());
+        }
+    }
+
+    let _question = Question {
+        outer: ANSWER.replace(Some(Answer::Text)),
+    };
     text.clear();
     let _ = fmt::write(text, format_args!("{value:?}"));
-    match ANSWER.replace(outer) {
-        // Inside of another value's text it is text as well.
-        Some(Answer::Json(length)) if length == text.len() => Formatted::Json,
-        Some(Answer::Error(record)) if text.is_empty() => Formatted::Error(record),
+    // Inside of another value's text it is text as well.
+    match ANSWER.replace(Some(Answer::Text)) {
+        Some(Answer::Json(json)) if json == *text => Formatted::Json,
+        Some(Answer::Error(whole, record)) if whole == *text => Formatted::Error(record),
         _ => Formatted::Text,
     }
 }
@@ -196,8 +208,9 @@ impl<T: Serialize> fmt::Debug for Json<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match serde_json::to_string(&self.0) {
             Ok(json) => {
-                answer(|| Answer::Json(json.len()));
-                f.write_str(&json)
+                f.write_str(&json)?;
+                answer(|| Answer::Json(json));
+                Ok(())
             }
             Err(error) => write!(f, "not serialisable: {error}"),
         }
@@ -221,13 +234,13 @@ impl<E: Error + ?Sized> ErrorValue<'_, E> {
 
 impl<E: Error + ?Sized> fmt::Debug for ErrorValue<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if answer(|| Answer::Error(self.record())) {
-            return Ok(());
-        }
-        write!(f, "{}", self.error)?;
+        let mut whole = text(self.error);
         for source in chain(self.error.source()) {
-            write!(f, ": {source}")?;
+            whole.push_str(": ");
+            whole.push_str(&source);
         }
+        f.write_str(&whole)?;
+        answer(|| Answer::Error(whole, self.record()));
         Ok(())
     }
 }
@@ -261,7 +274,34 @@ mod tests {
         let (kind, text) = formatted(&Some(Json([1, 2])));
         assert!(matches!(kind, Formatted::Text), "{kind:?}");
         assert_eq!(text, "Some([1,2])");
+        let failure = std::io::Error::other("refused");
+        let (kind, text) = formatted(&Some(error(&failure)));
+        assert!(matches!(kind, Formatted::Text), "{kind:?}");
+        assert_eq!(text, "Some(refused)");
         assert!(matches!(formatted(&"text").0, Formatted::Text));
+    }
+
+    #[test]
+    fn json_that_another_value_rewrites_is_text() {
+        struct Rewrites;
+        impl fmt::Debug for Rewrites {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&format!("{:?}", Json("a")).replace('"', "'"))
+            }
+        }
+        assert!(matches!(formatted(&Rewrites).0, Formatted::Text));
+    }
+
+    #[test]
+    fn a_value_that_panics_leaves_nobody_asking() {
+        struct Panics;
+        impl fmt::Debug for Panics {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("on purpose")
+            }
+        }
+        std::panic::catch_unwind(|| formatted(&Panics)).unwrap_err();
+        assert!(ANSWER.with_borrow(Option::is_none));
     }
 
     #[test]

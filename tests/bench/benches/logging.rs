@@ -305,6 +305,6 @@ fn main() {
         table.row("ours, written", inside(held_back))
     });
     with(&ours(&logger().buffer(Buffer::new())), || {
-        table.row("ours, held back", inside(held_back))
+        table.row("ours, held back, its invocation included", invocation(held_back))
     });
 }
