@@ -49,6 +49,43 @@ struct FiveFields {
     attempt: i64,
 }
 
+#[derive(Serialize)]
+struct TwentyFields {
+    a: u8,
+    b: u8,
+    c: u8,
+    d: u8,
+    e: u8,
+    f: u8,
+    g: u8,
+    h: u8,
+    i: u8,
+    j: u8,
+    k: &'static str,
+    l: &'static str,
+    m: &'static str,
+    n: &'static str,
+    o: &'static str,
+    p: f64,
+    q: f64,
+    r: bool,
+    s: bool,
+    t: &'static str,
+}
+
+/// The fields of three nested spans and of the event in them.
+#[derive(Serialize)]
+struct NestedFields {
+    a: u8,
+    b: &'static str,
+    c: u8,
+    d: &'static str,
+    e: u8,
+    f: &'static str,
+    #[serde(flatten)]
+    event: FiveFields,
+}
+
 fn object<F>(fields: F) -> Object<F> {
     Object {
         level: "INFO",
@@ -131,7 +168,8 @@ fn json_formatter() -> Dispatch {
     )
 }
 
-/// What lambda_runtime's own subscriber is, with the format that Lambda's JSON setting gives it.
+/// What lambda_runtime's own subscriber is, with the format that Lambda's JSON setting gives it: the
+/// runtime only installs it, for the whole process, so it is put together here in the same way.
 fn runtimes_subscriber() -> Dispatch {
     let subscriber = tracing_subscriber::fmt()
         .with_target(false)
@@ -255,7 +293,33 @@ fn main() {
         table.row("lambda_runtime's subscriber", in_span(five_fields))
     });
 
+    let twenty = TwentyFields {
+        a: 1,
+        b: 2,
+        c: 3,
+        d: 4,
+        e: 5,
+        f: 6,
+        g: 7,
+        h: 8,
+        i: 9,
+        j: 10,
+        k: "11",
+        l: "12",
+        m: "13",
+        n: "14",
+        o: "15",
+        p: 0.16,
+        q: 0.17,
+        r: true,
+        s: false,
+        t: "20",
+    };
     let mut table = Table::new("one further line of 20 fields");
+    table.row(
+        "serde_json writes the same object",
+        serialise(object(twenty)),
+    );
     with(&ours(&logger()), || {
         table.row("ours", inside(twenty_fields))
     });
@@ -272,7 +336,20 @@ fn main() {
         let inner = middle.in_scope(|| info_span!("inner", e = 5, f = "six"));
         inner.in_scope(five_fields);
     };
+    let in_spans = NestedFields {
+        a: 1,
+        b: "two",
+        c: 3,
+        d: "four",
+        e: 5,
+        f: "six",
+        event: five(),
+    };
     let mut table = Table::new("three nested spans made, and one line in them");
+    table.row(
+        "serde_json writes the same object",
+        serialise(object(in_spans)),
+    );
     with(&ours(&logger()), || table.row("ours", inside(nested)));
     with(&json_formatter(), || {
         table.row("tracing-subscriber json", in_span(nested))
@@ -287,8 +364,19 @@ fn main() {
         black_box(());
     });
     with(&ours(&logger()), || table.row("ours", inside(disabled)));
+    let sampled = logger()
+        .sample_rate(0.01)
+        .map(|logger| logger.with_random(|| 1.0));
+    if let Ok(sampled) = sampled {
+        with(&ours(&sampled), || {
+            table.row("ours, not drawn", inside(disabled))
+        });
+    }
     with(&json_formatter(), || {
         table.row("tracing-subscriber json", in_span(disabled))
+    });
+    with(&runtimes_subscriber(), || {
+        table.row("lambda_runtime's subscriber", in_span(disabled))
     });
 
     let held_back = || {
@@ -300,11 +388,22 @@ fn main() {
             "order placed"
         )
     };
-    let mut table = Table::new("one line of 4 fields that is held back");
+    let mut table = Table::new("one whole invocation, one line of 4 fields at DEBUG");
+    table.row("serde_json writes a like object", serialise(object(five())));
     with(&ours(&logger().level(Level::DEBUG)), || {
-        table.row("ours, written", inside(held_back))
+        table.row("ours, written", invocation(held_back))
     });
     with(&ours(&logger().buffer(Buffer::new())), || {
-        table.row("ours, held back, its invocation included", invocation(held_back))
+        table.row("ours, held back and dropped", invocation(held_back));
+    });
+    with(&json_formatter(), || {
+        table.row("tracing-subscriber json, at INFO", || {
+            context_span().in_scope(five_fields)
+        });
+    });
+    with(&runtimes_subscriber(), || {
+        table.row("lambda_runtime's subscriber, at INFO", || {
+            context_span().in_scope(five_fields)
+        });
     });
 }
