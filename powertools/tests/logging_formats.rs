@@ -169,7 +169,12 @@ fn an_error_with_the_field_fatal_is_fatal() {
     let (output, _guard) = capture_logs(logger());
     error!(fatal = true, "out of money");
     error!(fatal = false, "short of money");
+    info!(fatal = true, "a disease");
     let lines = output.json();
+    assert_eq!(
+        (&lines[2]["level"], &lines[2]["fatal"]),
+        (&json!("INFO"), &json!(true))
+    );
     assert_eq!(
         (&lines[0]["level"], &lines[1]["level"]),
         (&json!("FATAL"), &json!("ERROR"))

@@ -35,6 +35,8 @@ pub struct Logger {
     threshold: Threshold,
     output: Output,
     now: fn() -> Timestamp,
+    /// Whether somebody has asked for a level.
+    is_level_set: bool,
     /// What is wrong with the environment: told by the first lines.
     complaints: Vec<String>,
 }
@@ -89,13 +91,16 @@ impl Logger {
             keys: Fields::default(),
             redaction: Redaction::default(),
             threshold: Threshold {
-                levels: levels.unwrap_or_else(|| Levels::new(LevelFilter::INFO)),
+                levels: levels
+                    .clone()
+                    .unwrap_or_else(|| Levels::new(LevelFilter::INFO)),
                 set_by_lambda,
                 sampler: sampler.filter(|sampler| sampler.rate() > 0.0),
                 buffer: None,
             },
             output: Output::default(),
             now: Timestamp::now,
+            is_level_set: levels.is_some(),
             complaints,
         }
     }
@@ -115,6 +120,7 @@ impl Logger {
     /// would drop the other lines.
     pub fn level(mut self, level: Level) -> Self {
         self.threshold.levels.set_default(level.into());
+        self.is_level_set = true;
         self
     }
 
@@ -138,6 +144,7 @@ impl Logger {
     /// Fails if a word is no level.
     pub fn levels(mut self, levels: &str) -> Result<Self, LoggerError> {
         self.threshold.levels = levels.parse()?;
+        self.is_level_set = true;
         Ok(self)
     }
 
@@ -239,14 +246,23 @@ impl Logger {
         .with_filter(self.threshold.clone())
     }
 
-    /// Lambda drops lines below its own level, and would drop what the buffer brings out.
+    /// Says what was asked for and Lambda's own level leaves out.
     fn filtered_by_lambda(&self) -> Option<String> {
-        let buffer = self.threshold.buffer?;
-        let lambda = self.threshold.set_by_lambda.as_ref()?;
-        (buffer.level > lambda.max()).then(|| {
+        let Threshold {
+            levels,
+            set_by_lambda,
+            sampler,
+            buffer,
+        } = &self.threshold;
+        let lambda = set_by_lambda.as_ref()?.max();
+        let debug = (sampler.is_some() || buffer.is_some()).then_some(LevelFilter::DEBUG);
+        let asked = debug
+            .into_iter()
+            .chain(self.is_level_set.then(|| levels.max()))
+            .max()?;
+        (asked > lambda).then(|| {
             format!(
-                "lines at {} are not buffered: {} is {lambda}",
-                buffer.level,
+                "lines at {asked} are not written: {} is {lambda}",
                 env::LAMBDA_LOG_LEVEL
             )
         })

@@ -25,7 +25,7 @@ use super::{
     sampling::Sampler,
     state,
     threshold::Threshold,
-    visitor::FieldVisitor,
+    visitor::{FATAL, FieldVisitor},
 };
 use crate::{Invocation, json, output::Output};
 
@@ -140,9 +140,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         ));
 
         let metadata = event.metadata();
-        let is_left_out = *metadata.level() == Level::ERROR
-            && !is_fatal
-            && self.writer.threshold.is_fatal_only(metadata.target());
+        let is_error = *metadata.level() == Level::ERROR;
+        if is_fatal && !is_error {
+            // Below an error it is a field like any other.
+            fields.insert(FATAL, true);
+        }
+        let is_left_out =
+            is_error && !is_fatal && self.writer.threshold.is_fatal_only(metadata.target());
         if !is_left_out {
             let head = EventHead {
                 is_fatal,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// An `ERROR` event with this field set has the level `FATAL`, which `tracing` does not know.
-const FATAL: &str = "fatal";
+pub(super) const FATAL: &str = "fatal";
 
 /// Collects the fields of a `tracing` event or span.
 pub(super) struct FieldVisitor<'a> {
