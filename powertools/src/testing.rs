@@ -23,13 +23,15 @@ use lambda_runtime::{Config, Context};
 use serde_json::Value;
 
 #[cfg(feature = "logging")]
-use tracing::subscriber::DefaultGuard;
+use std::sync::OnceLock;
+#[cfg(feature = "logging")]
+use tracing::{Dispatch, Level, subscriber::DefaultGuard};
 #[cfg(feature = "logging")]
 use tracing_subscriber::{layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::Invocation;
 #[cfg(feature = "logging")]
-use crate::logging::Logger;
+use crate::{Env, logging::Logger};
 
 /// A writer that keeps what is written; its clones share what they keep.
 #[derive(Clone, Default)]
@@ -97,6 +99,16 @@ impl fmt::Debug for Captured {
 #[cfg(feature = "logging")]
 #[must_use = "nothing is captured any more when the guard is dropped"]
 pub fn capture_logs(logger: Logger) -> (Captured, DefaultGuard) {
+    // `tracing` remembers for the whole process where nobody listens, and tests that begin and end
+    // on other threads race with what is remembered. One that always listens keeps it from that.
+    static LISTENS: OnceLock<Dispatch> = OnceLock::new();
+    LISTENS.get_or_init(|| {
+        let all = Logger::from_env(&Env::default())
+            .level(Level::TRACE)
+            .with_writer(io::sink());
+        Dispatch::new(tracing_subscriber::registry().with(all.subscriber_layer()))
+    });
+
     let output = Captured::default();
     let lines = logger.with_writer(output.clone()).subscriber_layer();
     let guard = tracing_subscriber::registry().with(lines).set_default();
