@@ -108,6 +108,8 @@
     )
 )]
 
+#[cfg(any(feature = "metrics", feature = "trace"))]
+pub mod classify;
 mod cold_start;
 mod context;
 #[cfg(feature = "decode")]
