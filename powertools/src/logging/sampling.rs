@@ -2,6 +2,7 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::LoggerError;
@@ -59,10 +60,11 @@ impl fmt::Debug for Sampler {
 }
 
 /// Returns a number from 0 to below 1. The keys of the standard library's hash maps are random, and
-/// that is as much chance as sampling needs.
+/// that is as much chance as sampling needs. Environments that are restored from one snapshot have
+/// the same keys, but not the same time.
 #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
 fn random() -> f64 {
-    let bits = RandomState::new().hash_one(0_u8) >> 11;
+    let bits = RandomState::new().hash_one(SystemTime::now()) >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }
 
