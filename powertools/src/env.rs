@@ -29,10 +29,20 @@ pub const METRICS_DISABLED: &str = "POWERTOOLS_METRICS_DISABLED";
 pub const METRICS_FUNCTION_NAME: &str = "POWERTOOLS_METRICS_FUNCTION_NAME";
 /// Whether traces are left out, as Powertools for Python names it.
 pub const TRACE_DISABLED: &str = "POWERTOOLS_TRACE_DISABLED";
+/// How many milliseconds before its deadline an invocation's telemetry is brought out; ours, the
+/// other toolkits have no such tool.
+pub const DEADLINE_MARGIN_MS: &str = "POWERTOOLS_DEADLINE_MARGIN_MS";
+/// Whether a thread watches over handlers that block theirs; ours as well.
+pub const DEADLINE_WATCHDOG: &str = "POWERTOOLS_DEADLINE_WATCHDOG";
 /// The function's name; set by Lambda, absent elsewhere.
 pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 /// Where the X-Ray daemon listens; set by Lambda.
 pub const XRAY_DAEMON_ADDRESS: &str = "AWS_XRAY_DAEMON_ADDRESS";
+
+/// The OpenTelemetry collector that spans are sent to instead, its path without `/v1/traces`.
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The same with the whole path; it wins over [`OTLP_ENDPOINT`].
+pub const OTLP_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
 /// Environment variables, of the process or made by hand.
 ///

@@ -42,10 +42,14 @@ pub struct Invocation {
 struct Inner {
     context: Context,
     cold_start: bool,
+    #[cfg(feature = "deadline")]
+    deadline: crate::deadline::State,
     #[cfg(feature = "logging")]
     logging: crate::logging::State,
     #[cfg(feature = "metrics")]
     metrics: crate::metrics::State,
+    #[cfg(feature = "trace")]
+    trace: crate::trace::State,
     #[cfg(feature = "decode")]
     raw_event: std::sync::OnceLock<Box<serde_json::value::RawValue>>,
 }
@@ -116,10 +120,14 @@ impl Invocation {
             inner: Arc::new(Inner {
                 context,
                 cold_start,
+                #[cfg(feature = "deadline")]
+                deadline: Default::default(),
                 #[cfg(feature = "logging")]
                 logging: Default::default(),
                 #[cfg(feature = "metrics")]
                 metrics: Default::default(),
+                #[cfg(feature = "trace")]
+                trace: Default::default(),
                 #[cfg(feature = "decode")]
                 raw_event: Default::default(),
             }),
@@ -127,7 +135,7 @@ impl Invocation {
     }
 
     /// Runs `f` with the running invocation without counting a reference.
-    #[cfg(any(feature = "logging", feature = "metrics"))]
+    #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
         CURRENT.try_with(f).ok()
     }
@@ -139,6 +147,11 @@ impl Invocation {
         let _ = self.inner.raw_event.set(event);
     }
 
+    #[cfg(feature = "deadline")]
+    pub(crate) fn deadline(&self) -> &crate::deadline::State {
+        &self.inner.deadline
+    }
+
     #[cfg(feature = "logging")]
     pub(crate) fn logging(&self) -> &crate::logging::State {
         &self.inner.logging
@@ -147,6 +160,11 @@ impl Invocation {
     #[cfg(feature = "metrics")]
     pub(crate) fn metrics(&self) -> &crate::metrics::State {
         &self.inner.metrics
+    }
+
+    #[cfg(feature = "trace")]
+    pub(crate) fn trace(&self) -> &crate::trace::State {
+        &self.inner.trace
     }
 }
 

@@ -56,15 +56,16 @@
 //!
 //! # The order of the layers
 //!
-//! Outermost first: logging, trace, metrics, decode, handler. `ServiceBuilder` takes them in that order.
-//! Logging is outermost so that the lines of all other layers carry the invocation's keys; trace
-//! comes next so that its span covers the time of the rest.
+//! Outermost first: logging, trace, metrics, deadline, decode, handler. `ServiceBuilder` takes them in
+//! that order. Logging is outermost so that the lines of all other layers carry the invocation's
+//! keys; trace comes next so that its span covers the time of the rest; deadline is inside of the
+//! three, so that what it brings out or answers passes through them.
 //!
 //! The layers wrap the handler, not the runtime: at `Runtime::layer` the answer has already been
 //! sent, and an error can no longer be seen. A panic, or a timeout of tower or tokio, drops the
 //! handler's future, so what the layers hold is written from a drop guard; panics have to unwind
 //! for that (`panic = "unwind"`, the default). Lambda's own timeout ends the process without a
-//! word: what is not written by then is lost.
+//! word: what is not written by then is lost, unless [`deadline`] writes it shortly before.
 //!
 //! # One invocation
 //!
@@ -80,7 +81,11 @@
 //! |---|---|
 //! | `logging` | [`logging`]: JSON log lines with the Powertools keys |
 //! | `metrics` | [`metrics`]: CloudWatch metrics in the embedded metric format |
+//! | `metrics-cloudwatch` | [`metrics::cloudwatch`]: the same sent by CloudWatch's API, for services outside of Lambda |
+//! | `metrics-facade` | [`metrics::facade`]: what libraries record with the crate `metrics` |
 //! | `trace` | [`trace`]: X-Ray subsegments from `tracing` spans |
+//! | `trace-otlp` | [`trace`]: spans as OTLP, over HTTP to a collector or over UDP to the X-Ray daemon |
+//! | `deadline` | [`deadline`]: telemetry that survives a timeout, and handlers that are cut off before it |
 //! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
 //! | `jmespath` | [`jmespath`]: questions to JSON, and correlation ids by JMESPath |
 //! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out |
@@ -95,10 +100,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(
+        feature = "deadline",
         feature = "decode",
         feature = "jmespath",
         feature = "logging",
         feature = "metrics",
+        feature = "metrics-cloudwatch",
+        feature = "metrics-facade",
         feature = "trace",
         feature = "testing"
     )),
@@ -112,6 +120,8 @@
 pub mod classify;
 mod cold_start;
 mod context;
+#[cfg(feature = "deadline")]
+pub mod deadline;
 #[cfg(feature = "decode")]
 pub mod decode;
 pub mod env;

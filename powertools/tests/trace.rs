@@ -97,9 +97,23 @@ impl Daemon {
             for field in ["trace_id", "parent_id", "type"] {
                 assert!(document[field].is_string(), "{field} of {document}");
             }
-            documents.push(document);
+            unnest(document, &mut documents);
         }
     }
+}
+
+/// Takes documents apart into one for each span, as if it had been sent by itself: in the order that
+/// they ended.
+fn unnest(mut document: Value, documents: &mut Vec<Value>) {
+    if let Some(Value::Array(subsegments)) = document.as_object_mut().unwrap().remove("subsegments")
+    {
+        for mut subsegment in subsegments {
+            subsegment["trace_id"] = document["trace_id"].clone();
+            subsegment["parent_id"] = document["id"].clone();
+            unnest(subsegment, documents);
+        }
+    }
+    documents.push(document);
 }
 
 fn event(header: impl Into<Option<&'static str>>) -> LambdaEvent<()> {

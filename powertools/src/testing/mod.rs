@@ -12,6 +12,16 @@
 //! # Ok::<_, std::io::Error>(())
 //! ```
 
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "trace")]
+mod trace;
+
+#[cfg(feature = "metrics")]
+pub use metrics::{CapturedMetrics, EmfObject, capture_metrics};
+#[cfg(feature = "trace")]
+pub use trace::{CapturedSpan, CapturedTraces, capture_traces, sampled_context};
+
 use std::{
     fmt,
     io::{self, Write},

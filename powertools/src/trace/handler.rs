@@ -4,7 +4,7 @@ use opentelemetry::{Context, trace::TraceContextExt};
 use tracing::{Metadata, Span, error_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{TraceHeader, failure::Failure, span};
+use super::{TraceHeader, exporter, failure::Failure, span};
 use crate::Invocation;
 
 const TARGET: &str = "powertools::trace";
@@ -46,6 +46,7 @@ impl HandlerSpan {
             // It fails where no tracer listens; and has to come before the span is entered.
             let _ = span.set_parent(Context::new().with_remote_span_context(parent));
         }
+        exporter::register(invocation, &span);
         Self { span }
     }
 

@@ -32,17 +32,17 @@
 //! }
 //! ```
 //!
-//! The configured use: names, annotations, metadata, and a socket that plays the X-Ray daemon.
+//! The configured use: names, annotations, metadata; and a test that
+//! [captures](crate::testing::capture_traces) what is sent.
 //!
 //! ```
 //! # #[cfg(feature = "testing")]
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! use lambda_runtime::{Error, LambdaEvent};
-//! use powertools::{Env, env, testing, trace::{self, TraceLayer, Tracer}};
-//! use serde_json::{Value, json};
+//! use powertools::{Env, testing, trace::{self, TraceLayer, Tracer}};
+//! use serde_json::json;
 //! use tower::{ServiceBuilder, ServiceExt};
 //! use tracing::{Instrument, info_span};
-//! use tracing_subscriber::prelude::*;
 //!
 //! async fn handler(event: LambdaEvent<&str>) -> Result<(), Error> {
 //!     trace::annotate("OrderId", event.payload);
@@ -52,12 +52,8 @@
 //!     Ok(())
 //! }
 //!
-//! let daemon = std::net::UdpSocket::bind("127.0.0.1:0")?;
-//! let address = daemon.local_addr()?.to_string();
-//! let env = Env::from([(env::FUNCTION_NAME, "my-function"), (env::XRAY_DAEMON_ADDRESS, &address)]);
-//! let tracer = Tracer::from_env(&env).service("orders");
-//! let _guard = tracing_subscriber::registry().with(tracer.subscriber_layer()).set_default();
-//!
+//! let tracer = Tracer::from_env(&Env::default()).service("orders");
+//! let (traces, _guard) = testing::capture_traces(tracer);
 //! let service = ServiceBuilder::new()
 //!     .layer(TraceLayer::new().name("place_order"))
 //!     .service_fn(handler);
@@ -67,51 +63,50 @@
 //! );
 //! service.oneshot(LambdaEvent::new("a1", context)).await?;
 //!
-//! let mut next_document = || {
-//!     let mut datagram = vec![0; 65_536];
-//!     let length = daemon.recv(&mut datagram)?;
-//!     let text = std::str::from_utf8(&datagram[..length])?;
-//!     let (_prefix, document) = text.split_once('\n').ok_or("one line")?;
-//!     Ok::<Value, Error>(serde_json::from_str(document)?)
-//! };
-//! let charge = next_document()?;
-//! assert_eq!(charge["name"], "charge");
-//! assert_eq!(charge["annotations"], json!({"attempt": 1}));
-//! assert_eq!(charge["metadata"]["orders"], json!({"basket": {"items": [1, 2]}}));
-//! assert_eq!(charge["metadata"]["default"], json!({"card": "visa"}));
+//! let handler = traces.named("## place_order");
+//! assert_eq!(handler.parent_id(), "53995c3f42cd8ad8");
+//! assert_eq!(handler.annotation("OrderId"), Some(&json!("a1")));
+//! assert_eq!(handler.annotation("Service"), Some(&json!("orders")));
 //!
-//! let handler = next_document()?;
-//! assert_eq!(handler["name"], "## place_order");
-//! assert_eq!(handler["id"], charge["parent_id"]);
-//! assert_eq!(handler["parent_id"], "53995c3f42cd8ad8");
-//! assert_eq!(handler["annotations"]["OrderId"], "a1");
-//! assert_eq!(handler["annotations"]["Service"], "orders");
+//! let charge = handler.child("charge");
+//! assert_eq!(charge.annotation("attempt"), Some(&json!(1)));
+//! assert_eq!(charge.metadata("orders", "basket"), Some(&json!({"items": [1, 2]})));
+//! assert_eq!(charge.metadata("default", "card"), Some(&json!("visa")));
 //! # Ok::<_, Error>(())
 //! # }).unwrap();
 //! ```
 //!
 //! # The document
 //!
-//! A span leaves when it ends, as one datagram with one document; children leave before their
-//! parents, and the invocation's before its answer does.
+//! A span is a subsegment. When it ends it waits for the span around it and becomes a part of that
+//! one's document, in `subsegments`, so that the spans of an invocation leave in one datagram when
+//! its handler has answered. There is no thread, no timer and no queue: what waits is bounded by
+//! what a document holds, and nothing waits for longer than the invocation. This is the document of
+//! a handler that had no spans inside:
 //!
 //! ```json
-//! {"id":"2ad5b3a5f0f4d4a1","name":"## place_order","start_time":1763881099.081,"end_time":1763881099.5,"parent_id":"53995c3f42cd8ad8","in_progress":false,"fault":true,"cause":{"exceptions":[{"id":"2ad5b3a5f0f4d4a2","message":"payment refused","type":"Error","remote":false,"cause":"2ad5b3a5f0f4d4a3"},{"id":"2ad5b3a5f0f4d4a3","message":"connection reset","type":"Error","remote":false}]},"annotations":{"ColdStart":true,"OrderId":"a1","Service":"orders"},"metadata":{"default":{"card":"visa"},"orders":{"basket":{"items":[1,2]}}},"links":[{"trace_id":"1-5759e988-bd862e3fe1be46a994272794","id":"53995c3f42cd8ad9"}],"trace_id":"1-5759e988-bd862e3fe1be46a994272793","type":"subsegment","namespace":"local"}
+//! {"id":"2ad5b3a5f0f4d4a1","name":"## place_order","start_time":1763881099.081,"end_time":1763881099.5,"in_progress":false,"fault":true,"cause":{"exceptions":[{"id":"2ad5b3a5f0f4d4a2","message":"payment refused","type":"Error","remote":false,"cause":"2ad5b3a5f0f4d4a3"},{"id":"2ad5b3a5f0f4d4a3","message":"connection reset","type":"Error","remote":false}]},"annotations":{"ColdStart":true,"OrderId":"a1","Service":"orders"},"metadata":{"default":{"card":"visa"},"orders":{"basket":{"items":[1,2]}}},"links":[{"trace_id":"1-5759e988-bd862e3fe1be46a994272794","id":"53995c3f42cd8ad9"}],"namespace":"local","parent_id":"53995c3f42cd8ad8","trace_id":"1-5759e988-bd862e3fe1be46a994272793","type":"subsegment"}
 //! ```
 //!
 //! | field | from |
 //! |---|---|
 //! | `name` | the span: its name or its field `otel.name`; without the characters X-Ray refuses |
-//! | `parent_id` | the span around it; for the invocation's the `Parent` of the trace header |
+//! | `parent_id` | the span around it; for the invocation's the `Parent` of the trace header. A span inside another's document has none, and no `trace_id` and `type` |
 //! | `fault`, `cause` | the handler's error, panic or cancellation; elsewhere an event at `ERROR` in the span, as `#[instrument(err)]` leaves it |
+//! | `error`, `throttle`, `fault` | how the handler's answer is [classified](crate::classify); of other spans the field `http.response.status_code`: from 400, 429, and from 500 |
 //! | `annotations` | [`annotate`] and fields `annotation.<key>`; `ColdStart` for the invocation, and `Service` for every span that continues a trace from elsewhere |
 //! | `metadata`, under the service's name | [`add_metadata`] and fields `metadata.<key>` |
 //! | `metadata`, under `default` | every other field of the span |
+//! | `http` | the fields `http.request.method`, `url.full`, `user_agent.original`, `client.address`, `http.response.status_code` and `http.response.body.size`, as OpenTelemetry names them |
+//! | `namespace`, `aws` | `aws` where the field `rpc.system` is `aws-api`, as on spans of the AWS SDK, with `rpc.method`, `cloud.region`, `aws.request_id` and `http.request.resend_count`; `remote` where `otel.kind` is `client`; otherwise `local` |
 //! | `links` | [`SpanExt::continue_trace`] and [`tracing::Span::follows_from`] |
 //!
-//! X-Ray's limits hold: 200 characters a name, 50 annotations of 1000 characters, 64 KB a document.
-//! Of one that is larger the metadata is left out; if it still is, the span is, alone, and either
-//! way a warning says so.
+//! X-Ray's limits hold: 200 characters a name, 50 annotations of 1000 characters with keys of 500
+//! letters, digits and `_`, 64 KB a document. An annotation that has to be changed is told by a
+//! warning, once. Spans for which there is no room in their parent's document leave in datagrams of
+//! their own, the longest first, and so does one that ends after its parent. Of a span that is too
+//! large by itself the metadata is left out; if it still is, the span is, alone, and either way a
+//! warning says so.
 //!
 //! # What is traced
 //!
@@ -120,7 +115,9 @@
 //! and no span is made for the invocation. Inside a sampled one the spans up to
 //! [`Tracer::level`] are sent. A span belongs to the invocation by being inside its span: a spawned
 //! task needs tracing's `.instrument(span)`. One that outlives its invocation is sent when it ends,
-//! which on Lambda may be during a later invocation.
+//! which on Lambda may be during a later invocation. One that is open when the time is nearly over
+//! is sent twice, if [`deadline`](crate::deadline) watches: in progress first, and under the same id
+//! when it ends.
 //!
 //! A filter for the whole subscriber, such as an `EnvFilter` among its layers, hides spans from the
 //! tracer too, the handler's own among them: filter per layer, or let `powertools=error` through.
@@ -128,12 +125,30 @@
 //! The function needs X-Ray's active tracing, and its role the permission
 //! `xray:PutTraceSegments`.
 //!
+//! # OTLP
+//!
+//! With feature `trace-otlp`, spans leave in OpenTelemetry's own form where that is asked for; those
+//! of an invocation as one batch when it ends:
+//!
+//! - Over HTTP to a collector, where [`OTEL_EXPORTER_OTLP_ENDPOINT`](crate::env::OTLP_ENDPOINT) or
+//!   [`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`](crate::env::OTLP_TRACES_ENDPOINT) is set, as protobuf and
+//!   without TLS: for one beside the function, as a Lambda extension. The `_HEADERS` and the
+//!   `_TIMEOUT` of these variables count too; the answer waits for the collector, so the time-out is
+//!   1 s unless it is set, and never so long that the invocation misses its deadline. A request that
+//!   fails is a warning, and is not repeated.
+//! - Over UDP to the X-Ray daemon, with [`Tracer::otlp_udp`](Tracer): the form that AWS's own
+//!   OpenTelemetry layers for Lambda use, and has not documented. A batch that is too large for a
+//!   datagram leaves in several.
+//!
+//! Annotations and metadata are attributes named `annotation.<key>` and `metadata.<key>` then.
+//!
 //! # Traces that go on
 //!
 //! Where no AWS service carries the trace header on, as through DynamoDB streams and Kinesis, put
 //! [`TraceHeader::current`] into the message, and let its consumer
 //! [continue the trace](SpanExt::continue_trace).
 
+mod attributes;
 mod document;
 mod error;
 mod exporter;
@@ -148,6 +163,11 @@ mod tracer;
 mod unsigned;
 
 pub use error::TraceHeaderError;
+pub(crate) use exporter::State;
+#[cfg(feature = "deadline")]
+pub(crate) use exporter::emit_in_progress;
+#[allow(unused_imports, reason = "called by what restores a snapshot")]
+pub(crate) use exporter::reset;
 pub use future::ResponseFuture;
 pub use header::TraceHeader;
 pub use layer::TraceLayer;

@@ -4,10 +4,7 @@ use std::{
 };
 
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
-use opentelemetry_sdk::{
-    Resource,
-    trace::{IdGenerator, Sampler, SdkTracerProvider},
-};
+use opentelemetry_sdk::trace::{IdGenerator, Sampler, SdkTracerProvider};
 use tracing::{
     Event, Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest,
 };
@@ -17,11 +14,22 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{exporter::Exporter, handler, unsigned};
+#[cfg(feature = "trace-otlp")]
+use super::exporter::otlp::{Endpoint, Resource};
+use super::{
+    document::Function,
+    exporter::{Exporter, Target},
+    handler, unsigned,
+};
+#[cfg(feature = "testing")]
+use crate::testing::CapturedTraces;
 use crate::{Env, env};
 
 /// How many attributes a span keeps: far more than fit into a document.
 const ATTRIBUTES: u32 = 4096;
+
+/// The name of a function in tests that give it none.
+const UNKNOWN: &str = "function";
 
 /// Makes the layer for `tracing_subscriber` that sends spans to X-Ray.
 ///
@@ -40,10 +48,34 @@ const ATTRIBUTES: u32 = 4096;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Tracer {
-    /// `None` when tracing is disabled.
+    is_enabled: bool,
+    /// The address of the X-Ray daemon.
     daemon: Option<String>,
+    form: Form,
+    /// What is wrong with the configuration.
+    notice: Option<String>,
+    /// The function's name.
+    function: String,
     service: Option<String>,
     level: Level,
+    #[cfg(feature = "trace-otlp")]
+    resource: Resource,
+}
+
+/// How spans are sent.
+#[derive(Clone, Debug)]
+enum Form {
+    /// X-Ray's documents, to the daemon.
+    Documents,
+    /// OTLP, to the daemon.
+    #[cfg(feature = "trace-otlp")]
+    OtlpUdp,
+    /// OTLP over HTTP.
+    #[cfg(feature = "trace-otlp")]
+    OtlpHttp(Endpoint),
+    /// X-Ray's documents, to a test.
+    #[cfg(feature = "testing")]
+    Captured(CapturedTraces),
 }
 
 impl Tracer {
@@ -60,17 +92,48 @@ impl Tracer {
     /// span's thread waits; Lambda gives a number. It does nothing, at no cost, when that variable or
     /// [`AWS_LAMBDA_FUNCTION_NAME`](env::FUNCTION_NAME) is unset, and when
     /// [`POWERTOOLS_TRACE_DISABLED`](env::TRACE_DISABLED) is on.
+    ///
+    /// With [`OTEL_EXPORTER_OTLP_ENDPOINT`](env::OTLP_ENDPOINT) or
+    /// [`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`](env::OTLP_TRACES_ENDPOINT) set, spans go to that
+    /// collector instead: see [OTLP](super#otlp).
     pub fn from_env(env: &Env) -> Self {
-        let is_enabled =
-            env.get(env::FUNCTION_NAME).is_some() && env.flag(env::TRACE_DISABLED) != Some(true);
+        let (form, notice) = match Form::from_env(env) {
+            Ok(form) => (form, None),
+            Err(notice) => (Form::Documents, Some(notice)),
+        };
         Self {
-            daemon: env
-                .get(env::XRAY_DAEMON_ADDRESS)
-                .filter(|_| is_enabled)
-                .map(str::to_owned),
+            is_enabled: env.get(env::FUNCTION_NAME).is_some()
+                && env.flag(env::TRACE_DISABLED) != Some(true),
+            daemon: env.get(env::XRAY_DAEMON_ADDRESS).map(str::to_owned),
+            form,
+            notice,
+            function: env.get(env::FUNCTION_NAME).unwrap_or(UNKNOWN).to_owned(),
             service: env.get(env::SERVICE_NAME).map(str::to_owned),
             level: Level::INFO,
+            #[cfg(feature = "trace-otlp")]
+            resource: Resource::from_env(env),
         }
+    }
+
+    /// Sends OTLP to the X-Ray daemon instead of documents, as AWS's own OpenTelemetry layers do.
+    ///
+    /// See [OTLP](super#otlp).
+    #[cfg(feature = "trace-otlp")]
+    pub fn otlp_udp(mut self) -> Self {
+        self.form = Form::OtlpUdp;
+        self.notice = None;
+        self
+    }
+
+    /// Sends documents to a test, whatever the environment says.
+    ///
+    /// [`capture_traces`](crate::testing::capture_traces) does so where the tracer is all that
+    /// listens; this is for subscribers with more layers.
+    #[cfg(feature = "testing")]
+    pub fn with_receiver(mut self, traces: CapturedTraces) -> Self {
+        self.is_enabled = true;
+        self.form = Form::Captured(traces);
+        self
     }
 
     /// Sets the service's name: the annotation `Service`, and the namespace of metadata.
@@ -98,14 +161,19 @@ impl Tracer {
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
         let level = self.level;
-        self.daemon.clone().map(|daemon| {
+        self.target().map(|target| {
+            let function = Function {
+                name: self.function.clone(),
+                service: self.service.clone(),
+            };
+            let exporter = Exporter::new(function, target, self.notice.clone());
             let provider = SdkTracerProvider::builder()
-                .with_span_processor(Exporter::new(self.service.clone(), daemon))
+                .with_span_processor(exporter.clone())
                 // Whether a trace is kept has been decided before the function is called.
                 .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)))
                 .with_id_generator(SpanIds)
                 .with_max_attributes_per_span(ATTRIBUTES)
-                .with_resource(Resource::builder_empty().build())
+                .with_resource(opentelemetry_sdk::Resource::builder_empty().build())
                 .build();
             let layer = tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("powertools"))
@@ -117,8 +185,55 @@ impl Tracer {
             unsigned::Note
                 .and_then(layer)
                 .and_then(unsigned::Forget)
+                .and_then(exporter)
                 .with_filter(Traced(level))
         })
+    }
+}
+
+impl Tracer {
+    fn target(&self) -> Option<Target> {
+        if !self.is_enabled {
+            return None;
+        }
+        match &self.form {
+            Form::Documents => self.daemon.clone().map(Target::Documents),
+            #[cfg(feature = "trace-otlp")]
+            Form::OtlpUdp => {
+                let resource = self.resource.attributes(self.service.as_deref());
+                Some(Target::OtlpUdp(self.daemon.clone()?, resource))
+            }
+            #[cfg(feature = "trace-otlp")]
+            Form::OtlpHttp(endpoint) => {
+                let resource = self.resource.attributes(self.service.as_deref());
+                Some(Target::OtlpHttp(endpoint.clone(), resource))
+            }
+            #[cfg(feature = "testing")]
+            Form::Captured(traces) => Some(Target::Captured(traces.clone())),
+        }
+    }
+}
+
+impl Form {
+    #[cfg(feature = "trace-otlp")]
+    fn from_env(env: &Env) -> Result<Self, String> {
+        match Endpoint::from_env(env) {
+            None => Ok(Self::Documents),
+            Some(Ok(endpoint)) => Ok(Self::OtlpHttp(endpoint)),
+            Some(Err(problem)) => Err(format!("traces go to the X-Ray daemon: {problem}")),
+        }
+    }
+
+    #[cfg(not(feature = "trace-otlp"))]
+    fn from_env(env: &Env) -> Result<Self, String> {
+        let variables = [env::OTLP_TRACES_ENDPOINT, env::OTLP_ENDPOINT];
+        match variables.into_iter().find(|it| env.get(it).is_some()) {
+            None => Ok(Self::Documents),
+            Some(variable) => Err(format!(
+                "traces go to the X-Ray daemon: for `{variable}` the crate powertools needs its \
+                 feature `trace-otlp`"
+            )),
+        }
     }
 }
 

@@ -1,13 +1,18 @@
 use std::time::Duration;
 
 use opentelemetry::{
-    InstrumentationScope,
-    trace::{SpanContext, SpanKind, TraceFlags, TraceState},
+    InstrumentationScope, StringValue,
+    trace::{Event, SpanContext, TraceFlags, TraceState},
 };
 use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 use serde_json::{Value as Json, json};
 
-use super::*;
+use super::{
+    cause::EXCEPTIONS,
+    text::{ANNOTATION_KEY_LENGTH, NAME_LENGTH, TEXT_LENGTH},
+    *,
+};
+use crate::trace::failure::{EXCEPTION, EXCEPTION_CHAIN, EXCEPTION_MESSAGE, EXCEPTION_TYPE};
 
 const TRACE: u128 = 0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793;
 
@@ -49,8 +54,23 @@ fn texts(texts: impl IntoIterator<Item = &'static str>) -> Value {
     Value::Array(texts.into())
 }
 
+fn function(service: impl Into<Option<&'static str>>) -> Function {
+    Function {
+        name: "my-function".to_owned(),
+        service: service.into().map(str::to_owned),
+    }
+}
+
+/// Returns the JSON of the datagram that carries a document.
+fn leave(document: &Document<'_>) -> String {
+    let datagram = Subsegment::new(document).unwrap().into_datagram();
+    let datagram = String::from_utf8(datagram).unwrap();
+    let (_, json) = datagram.split_once('\n').unwrap();
+    json.to_owned()
+}
+
 fn json(span: &SpanData) -> Json {
-    serde_json::to_value(Document::new(span, Some("orders"))).unwrap()
+    serde_json::from_str(&leave(&Document::new(span, &function("orders")))).unwrap()
 }
 
 fn exceptions(events: Vec<Event>, status: Status) -> (Json, Json) {
@@ -64,14 +84,13 @@ fn exceptions(events: Vec<Event>, status: Status) -> (Json, Json) {
 #[test]
 fn a_bare_span_has_the_fields_of_the_other_toolkits() {
     let span = span(Vec::new());
-    let document = Document::new(&span, None);
     assert_eq!(
-        serde_json::to_string(&document).unwrap(),
+        leave(&Document::new(&span, &function(None))),
         concat!(
             r###"{"id":"2ad5b3a5f0f4d4a1","name":"## place_order","start_time":1763881099.081,"###,
-            r#""end_time":1763881099.5,"parent_id":"53995c3f42cd8ad8","in_progress":false,"#,
-            r#""trace_id":"1-5759e988-bd862e3fe1be46a994272793","type":"subsegment","#,
-            r#""namespace":"local"}"#
+            r#""end_time":1763881099.5,"in_progress":false,"namespace":"local","#,
+            r#""parent_id":"53995c3f42cd8ad8","trace_id":"1-5759e988-bd862e3fe1be46a994272793","#,
+            r#""type":"subsegment"}"#
         )
     );
 }
@@ -97,7 +116,7 @@ fn the_document_of_the_module_docs_is_what_leaves() {
         TRACE + 1,
         0x5399_5c3f_42cd_8ad9,
     )));
-    let leaves = serde_json::to_string(&Document::new(&span, Some("orders"))).unwrap();
+    let leaves = leave(&Document::new(&span, &function("orders")));
 
     let docs = include_str!("../mod.rs");
     let (_, block) = docs.split_once("//! ```json\n//! ").unwrap();
@@ -143,7 +162,7 @@ fn annotations_keep_their_type_and_metadata_its_json() {
 #[test]
 fn metadata_without_a_service_goes_where_the_other_toolkits_put_it() {
     let span = span(vec![KeyValue::new("metadata.a", 1)]);
-    let json = serde_json::to_value(Document::new(&span, None)).unwrap();
+    let json = serde_json::to_value(Document::new(&span, &function(None))).unwrap();
     assert_eq!(json["metadata"], json!({"service_undefined": {"a": 1}}));
 }
 
@@ -210,7 +229,7 @@ fn a_long_chain_is_cut_and_so_is_a_long_message() {
     assert_eq!(exceptions.len(), EXCEPTIONS);
     assert_eq!(exceptions[9].get("cause"), None);
     let message = exceptions[0]["message"].as_str().unwrap();
-    assert_eq!(message.chars().count(), MESSAGE_LENGTH);
+    assert_eq!(message.chars().count(), TEXT_LENGTH);
 }
 
 #[test]
@@ -273,4 +292,188 @@ fn a_clock_that_was_set_back_makes_no_negative_duration() {
     span.end_time = UNIX_EPOCH;
     let json = json(&span);
     assert_eq!(json["end_time"], json["start_time"]);
+}
+
+#[test]
+fn flags_say_whose_mistake_it_was_and_decide_alone() {
+    let flags = |attributes: Vec<KeyValue>, status: Status| {
+        let mut span = span(attributes);
+        span.status = status;
+        let json = json(&span);
+        ["error", "throttle", "fault"].map(|flag| json.get(flag) == Some(&json!(true)))
+    };
+    let flag = |name, value: bool| KeyValue::new(name, value);
+    let status = |status: i64| KeyValue::new(attributes::HTTP_STATUS, status);
+    for (attributes, expected) in [
+        (vec![], [false, false, true]),
+        (vec![flag(attributes::ERROR, true)], [true, false, false]),
+        (vec![flag(attributes::THROTTLE, true)], [true, true, false]),
+        (vec![flag(attributes::FAULT, true)], [false, false, true]),
+        (vec![flag(attributes::FAULT, false)], [false, false, false]),
+        (
+            vec![flag(attributes::ERROR, true), status(500)],
+            [true, false, false],
+        ),
+        (vec![status(200)], [false, false, true]),
+        (vec![status(404)], [true, false, false]),
+        (vec![status(429)], [true, true, false]),
+        (vec![status(503)], [false, false, true]),
+    ] {
+        assert_eq!(
+            flags(attributes.clone(), Status::error("")),
+            expected,
+            "{attributes:?}"
+        );
+    }
+    assert_eq!(flags(vec![status(200)], Status::Unset), [false; 3]);
+}
+
+#[test]
+fn a_call_over_http_has_a_request_and_a_response() {
+    let mut span = span(vec![
+        KeyValue::new(attributes::HTTP_METHOD, "GET"),
+        KeyValue::new(attributes::URL, "https://example.com/orders?id=1"),
+        KeyValue::new(attributes::USER_AGENT, "curl/8"),
+        KeyValue::new(attributes::CLIENT_ADDRESS, "192.0.2.1"),
+        KeyValue::new(attributes::FORWARDED, true),
+        KeyValue::new(attributes::HTTP_STATUS, 200),
+        KeyValue::new(attributes::HTTP_CONTENT_LENGTH, 12),
+        // Not of the kind that the block shows.
+        KeyValue::new(attributes::HTTP_STATUS, "teapot"),
+        KeyValue::new(attributes::OPERATION, "GetItem"),
+    ]);
+    span.span_kind = SpanKind::Client;
+    let json = json(&span);
+    assert_eq!(json["namespace"], "remote");
+    assert_eq!(
+        json["http"],
+        json!({
+            "request": {
+                "method": "GET", "url": "https://example.com/orders?id=1", "user_agent": "curl/8",
+                "client_ip": "192.0.2.1", "x_forwarded_for": true,
+            },
+            "response": {"status": 200, "content_length": 12},
+        })
+    );
+    assert_eq!(
+        json["metadata"],
+        json!({"default": {"http.response.status_code": "teapot", "rpc.method": "GetItem"}})
+    );
+    assert_eq!(json.get("aws"), None);
+}
+
+#[test]
+fn a_call_of_an_aws_service_says_which_and_how() {
+    for marker in [
+        KeyValue::new(attributes::NAMESPACE, "aws"),
+        KeyValue::new(attributes::RPC_SYSTEM, "aws-api"),
+    ] {
+        let json = json(&span(vec![
+            marker,
+            KeyValue::new(attributes::OPERATION, "GetItem"),
+            KeyValue::new(attributes::REGION, "eu-west-1"),
+            KeyValue::new(attributes::REQUEST_ID, "BR2DMTF1Q"),
+            KeyValue::new(attributes::RETRIES, 2),
+            KeyValue::new(attributes::TABLE_NAMES, texts(["orders"])),
+            KeyValue::new(attributes::QUEUE_URL, "https://sqs/orders"),
+        ]));
+        assert_eq!(json["namespace"], "aws");
+        assert_eq!(
+            json["aws"],
+            json!({
+                "operation": "GetItem", "region": "eu-west-1", "request_id": "BR2DMTF1Q",
+                "retries": 2, "table_name": "orders", "queue_url": "https://sqs/orders",
+            })
+        );
+        assert_eq!(json.get("metadata"), None);
+    }
+    let json = json(&span(vec![
+        KeyValue::new(attributes::NAMESPACE, "aws"),
+        KeyValue::new(attributes::TABLE_NAMES, texts(["orders", "users"])),
+    ]));
+    assert_eq!(json["aws"], json!({"table_names": ["orders", "users"]}));
+}
+
+#[test]
+fn a_trace_that_is_taken_over_goes_on_in_a_segment_of_the_function() {
+    let mut span = span(vec![
+        KeyValue::new(attributes::SEGMENT, true),
+        KeyValue::new(attributes::ERROR, true),
+        KeyValue::new("annotation.OrderId", "a1"),
+    ]);
+    span.links
+        .links
+        .push(Link::with_context(span_context(TRACE + 1, 7)));
+    let json = json(&span);
+    assert_eq!(
+        json,
+        json!({
+            "id": "2ad5b3a5f0f4d4a0", "name": "my-function", "origin": "AWS::Lambda::Function",
+            "start_time": 1_763_881_099.081, "end_time": 1_763_881_099.5, "in_progress": false,
+            "error": true,
+            "links": [{
+                "trace_id": "1-5759e988-bd862e3fe1be46a994272794", "id": "0000000000000007",
+            }],
+            "subsegments": [{
+                "id": "2ad5b3a5f0f4d4a1", "name": "## place_order", "namespace": "local",
+                "start_time": 1_763_881_099.081, "end_time": 1_763_881_099.5, "in_progress": false,
+                "error": true, "annotations": {"OrderId": "a1"},
+            }],
+            "parent_id": "53995c3f42cd8ad8", "trace_id": "1-5759e988-bd862e3fe1be46a994272793",
+        })
+    );
+
+    span.parent_span_is_remote = false;
+    assert_eq!(self::json(&span)["type"], "subsegment");
+}
+
+#[test]
+fn a_span_in_progress_has_no_end() {
+    let span = span(vec![KeyValue::new("annotation.OrderId", "a1")]);
+    let json: Json =
+        serde_json::from_str(&leave(&Document::start(&span, &function("orders")))).unwrap();
+    assert_eq!(json["in_progress"], true);
+    assert_eq!(json.get("end_time"), None);
+    assert_eq!(json["annotations"], json!({"OrderId": "a1"}));
+    assert_eq!(json["type"], "subsegment");
+}
+
+#[test]
+fn what_is_changed_of_an_annotation_is_told() {
+    let long = "k".repeat(501);
+    let mut attributes = vec![
+        KeyValue::new("annotation.order id", 1),
+        KeyValue::new(format!("annotation.{long}"), 1),
+        KeyValue::new("annotation.größe", 1),
+        KeyValue::new("annotation.control\u{1}", "\u{1}"),
+        KeyValue::new("annotation.", 1),
+        KeyValue::new("annotation.text", "ß".repeat(1001)),
+        KeyValue::new("annotation.fits", "ß".repeat(1000)),
+    ];
+    attributes.extend((0..50).map(|number| KeyValue::new(format!("annotation.k{number}"), 1)));
+    let span = span(attributes);
+    let function = function(None);
+    let document = Document::new(&span, &function);
+    let told: Vec<_> = document
+        .complaints()
+        .iter()
+        .map(|it| (it.key, it.problem.split(',').next().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("order id", "renamed"),
+            (&*long, "renamed"),
+            ("größe", "renamed"),
+            ("control\u{1}", "renamed"),
+            ("", "left out"),
+            ("text", "shortened"),
+            ("k44", "left out"),
+            ("k45", "left out"),
+            ("k46", "left out"),
+            ("k47", "left out"),
+            ("k48", "left out"),
+            ("k49", "left out"),
+        ]
+    );
 }
