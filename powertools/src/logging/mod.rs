@@ -177,6 +177,8 @@ pub use line::{Format, Line, Location};
 pub use logger::Logger;
 pub use service::LoggingService;
 pub(crate) use state::State;
+#[cfg(feature = "deadline")]
+pub(crate) use subscriber::flush as flush_invocation;
 pub use value::{ErrorValue, Json, error, error_of_type, json};
 
 /// Writes what the running invocation has [held back](Buffer) so far.

@@ -301,7 +301,7 @@ impl LineWriter {
 }
 
 /// Writes what an invocation has held back.
-pub(super) fn flush(invocation: &Invocation) {
+pub(crate) fn flush(invocation: &Invocation) {
     // Taken out first: a writer's own code may log.
     let held_back = std::mem::take(&mut *invocation.logging().held_back());
     for (writer, lines) in held_back {

@@ -24,8 +24,9 @@ use tokio::{
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 const INVOCATION: &str = "/2018-06-01/runtime/invocation/";
 
-/// How long an invocation may take in milliseconds; a test that hangs ends here.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a test waits for a function to ask for its event, and to be done with it; one that hangs
+/// ends here.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One invocation to be made.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Event {
     pub payload: Value,
     /// The X-Ray header Lambda would hand over.
     pub trace_header: Option<String>,
+    /// How long the function may take, from when it is handed the event.
+    pub timeout: Duration,
 }
 
 /// What a function answered.
@@ -45,6 +48,8 @@ pub enum Answer {
     Response(Value),
     /// It failed: `errorType` and `errorMessage`.
     Error(Value),
+    /// There was none when its time was over. At this moment Lambda ends the process.
+    TimedOut,
 }
 
 /// Lambda's Runtime API, on loopback. Dropping it closes the server.
@@ -99,11 +104,11 @@ impl RuntimeApi {
         self.state.stalls.store(true, Ordering::Relaxed);
     }
 
-    /// Makes one invocation and waits for its answer.
+    /// Makes one invocation and waits for its answer, until its deadline.
     ///
     /// # Panics
     ///
-    /// Panics if no answer comes in time.
+    /// Panics if the function does not even ask for the event.
     pub async fn invoke(&self, event: Event) -> Answer {
         let (sender, answer) = oneshot::channel();
         self.state
@@ -115,9 +120,9 @@ impl RuntimeApi {
         self.events
             .send(event)
             .expect("the queue lives as long as the server");
-        tokio::time::timeout(TIMEOUT, answer)
+        tokio::time::timeout(PATIENCE, answer)
             .await
-            .unwrap_or_else(|_| panic!("invocation `{request_id}` was not answered in time"))
+            .unwrap_or_else(|_| panic!("nobody asked for invocation `{request_id}`"))
             .expect("an answer is sent or the sender kept")
     }
 }
@@ -143,14 +148,15 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 }
 
 impl State {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         let Some(rest) = path.strip_prefix(INVOCATION) else {
             return status(StatusCode::NOT_FOUND);
         };
         if request.method() == Method::GET && rest == "next" {
-            return match self.queue.lock().await.recv().await {
-                Some(event) => next(event),
+            let event = self.queue.lock().await.recv().await;
+            return match event {
+                Some(event) => self.next(event),
                 None => status(StatusCode::GONE),
             };
         }
@@ -169,42 +175,49 @@ impl State {
             "error" => Answer::Error(value),
             _ => return status(StatusCode::NOT_FOUND),
         };
+        if !self.end(request_id, answer) {
+            return status(StatusCode::FORBIDDEN);
+        }
+        if self.stalls.load(Ordering::Relaxed) {
+            future::pending::<()>().await;
+        }
+        status(StatusCode::ACCEPTED)
+    }
+
+    /// Hands an event to the function; from now on its time runs.
+    fn next(self: Arc<Self>, event: Event) -> Response<Full<Bytes>> {
+        let deadline = (SystemTime::now() + event.timeout)
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis());
+        let mut response = Response::builder()
+            .header("lambda-runtime-aws-request-id", &event.request_id)
+            .header("lambda-runtime-deadline-ms", deadline.to_string())
+            .header(
+                "lambda-runtime-invoked-function-arn",
+                "arn:aws:lambda:eu-west-1:123456789012:function:my-function",
+            );
+        if let Some(header) = event.trace_header {
+            response = response.header("lambda-runtime-trace-id", header);
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(event.timeout).await;
+            self.end(&event.request_id, Answer::TimedOut);
+        });
+        response
+            .body(Full::from(event.payload.to_string()))
+            .expect("request ids and trace headers of tests are valid header values")
+    }
+
+    /// Ends an invocation, and returns whether it was under way.
+    fn end(&self, request_id: &str, answer: Answer) -> bool {
         let waiting = self
             .waiting
             .lock()
             .expect("no holder of the lock panics")
             .remove(request_id);
-        match waiting {
-            Some(sender) => {
-                // A test that gave up waiting has failed already.
-                let _ = sender.send(answer);
-                if self.stalls.load(Ordering::Relaxed) {
-                    future::pending::<()>().await;
-                }
-                status(StatusCode::ACCEPTED)
-            }
-            None => status(StatusCode::FORBIDDEN),
-        }
+        // A test that gave up waiting has failed already.
+        waiting.is_some_and(|sender| sender.send(answer).is_ok())
     }
-}
-
-fn next(event: Event) -> Response<Full<Bytes>> {
-    let deadline = (SystemTime::now() + TIMEOUT)
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
-    let mut response = Response::builder()
-        .header("lambda-runtime-aws-request-id", event.request_id)
-        .header("lambda-runtime-deadline-ms", deadline.to_string())
-        .header(
-            "lambda-runtime-invoked-function-arn",
-            "arn:aws:lambda:eu-west-1:123456789012:function:my-function",
-        );
-    if let Some(header) = event.trace_header {
-        response = response.header("lambda-runtime-trace-id", header);
-    }
-    response
-        .body(Full::from(event.payload.to_string()))
-        .expect("request ids and trace headers of tests are valid header values")
 }
 
 fn status(status: StatusCode) -> Response<Full<Bytes>> {

@@ -35,10 +35,8 @@ impl XrayDaemon {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(length) = socket.recv(&mut buffer).await {
                 let document = parse(&buffer[..length]);
-                received
-                    .lock()
-                    .expect("no holder of the lock panics")
-                    .push(document);
+                let mut received = received.lock().expect("no holder of the lock panics");
+                unfold(document, &mut received);
             }
         });
         Ok(Self {
@@ -55,6 +53,9 @@ impl XrayDaemon {
     }
 
     /// Waits until as many documents have come, and returns them, with any that are too many.
+    ///
+    /// A subsegment that came inside of another counts as a document of its own, and has the ids that
+    /// it would have as such.
     ///
     /// # Panics
     ///
@@ -89,6 +90,18 @@ impl Drop for XrayDaemon {
     fn drop(&mut self) {
         self.receiver.abort();
     }
+}
+
+/// Keeps a document, and those inside of it as well.
+fn unfold(document: Value, documents: &mut Vec<Value>) {
+    let inner = document["subsegments"].as_array().cloned();
+    for mut subsegment in inner.into_iter().flatten() {
+        subsegment["type"] = "subsegment".into();
+        subsegment["trace_id"] = document["trace_id"].clone();
+        subsegment["parent_id"] = document["id"].clone();
+        unfold(subsegment, documents);
+    }
+    documents.push(document);
 }
 
 fn parse(datagram: &[u8]) -> Value {

@@ -1,8 +1,8 @@
 //! The whole stack under the real runtime, in a process of its own.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc, time::Duration};
 
-use runtime_tests::{Answer, Event, Function, RuntimeApi, XrayDaemon};
+use runtime_tests::{Answer, Event, Function, Output, RuntimeApi, XrayDaemon};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -13,6 +13,9 @@ const VARIABLES: [(&str, &str); 2] = [
     ("POWERTOOLS_SERVICE_NAME", "tasks"),
     ("POWERTOOLS_METRICS_NAMESPACE", "Tests"),
 ];
+
+/// How long an invocation may take if the test is not about that.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Lambda {
     api: Arc<RuntimeApi>,
@@ -50,6 +53,7 @@ fn event(number: u32, action: &str, sampled: bool) -> Event {
             parent(number),
             u8::from(sampled)
         )),
+        timeout: TIMEOUT,
     }
 }
 
@@ -242,6 +246,95 @@ async fn an_unsampled_invocation_sends_no_datagram() {
             .all(|document| document["trace_id"] == root(2)),
         "{documents:#?}"
     );
+}
+
+/// Runs out of time, and returns what had come out when the process was ended for that.
+async fn time_out(action: &str, watchdog: &str) -> (XrayDaemon, Output) {
+    let variables = [
+        ("POWERTOOLS_DEADLINE_MARGIN_MS", "500"),
+        ("POWERTOOLS_DEADLINE_WATCHDOG", watchdog),
+    ];
+    let lambda = Lambda::start(&variables).await.unwrap();
+    let event = Event {
+        timeout: Duration::from_secs(1),
+        ..event(1, action, true)
+    };
+    assert_eq!(lambda.api.invoke(event).await, Answer::TimedOut);
+    let output = lambda.function.stop().await.unwrap();
+    (lambda.xray, output)
+}
+
+fn assert_all_is_out(documents: &[Value], output: &Output) {
+    let messages: Vec<_> = output.logs.iter().map(|line| &line["message"]).collect();
+    assert_eq!(
+        messages,
+        [
+            "before",
+            "held back",
+            "timeout imminent: the handler has not answered"
+        ]
+    );
+    let warning = &output.logs[2];
+    assert_eq!(warning["level"], "WARN");
+    assert_eq!(warning["function_request_id"], "request-1");
+    assert_eq!(warning["correlation_id"], "task-1");
+    assert_eq!(warning["xray_trace_id"], root(1));
+    let remaining = warning["remaining_ms"].as_u64().unwrap();
+    assert!((1..=500).contains(&remaining), "{warning}");
+
+    assert_valid(EMF, &output.metrics);
+    let handled = with(&output.metrics, "task", "task-1");
+    assert_eq!(handled.len(), 1, "{:#?}", output.metrics);
+    assert_eq!(handled[0]["Handled"], 1);
+    assert_eq!(handled[0]["TimeoutImminent"], 1);
+
+    assert_valid(XRAY, documents);
+    assert_eq!(documents.len(), 2, "{documents:#?}");
+    let (invocation, work) = (
+        named(documents, "## my-function")[0],
+        named(documents, "work")[0],
+    );
+    assert_eq!(work["parent_id"], invocation["id"]);
+    for document in documents {
+        assert_eq!(document["in_progress"], true, "{document:#}");
+        assert_eq!(document.get("end_time"), None, "{document:#}");
+        assert_eq!(document["trace_id"], root(1));
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_is_ended_at_its_deadline_loses_no_telemetry() {
+    let (xray, output) = time_out("oversleep", "false").await;
+    assert_all_is_out(&xray.documents(2).await, &output);
+}
+
+#[tokio::test]
+async fn one_that_blocks_its_thread_loses_none_with_the_watchdog() {
+    let (xray, output) = time_out("block", "true").await;
+    assert_all_is_out(&xray.documents(2).await, &output);
+
+    // Without it nobody was there to write.
+    let (xray, output) = time_out("block", "false").await;
+    assert_eq!(output.logs.len(), 1, "{:#?}", output.logs);
+    assert!(xray.received().is_empty());
+}
+
+#[tokio::test]
+async fn an_invocation_beside_one_that_is_late_is_not_announced() {
+    let lambda = Lambda::start(&[("AWS_LAMBDA_MAX_CONCURRENCY", "2")])
+        .await
+        .unwrap();
+    let late = Event {
+        timeout: Duration::from_secs(1),
+        ..event(1, "oversleep", true)
+    };
+    let (late, fast) = tokio::join!(lambda.api.invoke(late), lambda.invoke(2, "succeed"));
+    assert_eq!(late, Answer::TimedOut);
+    assert_eq!(fast, Answer::Response(json!({ "id": "task-2" })));
+    let output = lambda.function.stop().await.unwrap();
+    let warnings = with(&output.logs, "level", "WARN");
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert_eq!(warnings[0]["function_request_id"], "request-1");
 }
 
 #[tokio::test]
