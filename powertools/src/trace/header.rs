@@ -9,6 +9,16 @@ use crate::Invocation;
 /// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html>
 const VERSION: &str = "1";
 
+/// The most bytes of a `Lineage` that is passed on: with it a header has at most the 256 that Step
+/// Functions takes. Lambda's own has no more than 18 today.
+/// Source: <https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>
+const LINEAGE_LENGTH: usize = 256
+    - "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=".len();
+
+/// Where spans keep the `Lineage`: in the trace state, as the spans inside inherit that. It is the
+/// key of OpenTelemetry's own propagator for X-Ray.
+const LINEAGE_STATE: &str = "lineage";
+
 /// X-Ray's trace header: which trace a request belongs to, which span caused it, and whether the
 /// trace is kept.
 ///
@@ -16,9 +26,12 @@ const VERSION: &str = "1";
 /// consumer can [continue the trace](super::SpanExt::continue_trace), and what the header
 /// `X-Amzn-Trace-Id` of an HTTP request holds.
 ///
-/// Parts come in any order; all but `Root`, `Parent` and `Sampled` (`Self`, `Lineage`) are passed
-/// over, and are not written again. Only a `Sampled` of `1` or `0` is a decision: `?`, anything else
-/// and a missing one leave it open, which counts as not sampled and is written as no `Sampled`.
+/// Parts come in any order. Only a `Sampled` of `1` or `0` is a decision: `?`, anything else and a
+/// missing one leave it open, which counts as not sampled and is written as no `Sampled`. `Lineage`
+/// is passed on as it is: Lambda counts in it how often functions have called each other, and stops
+/// a [loop] by it. All other parts (`Self`) are passed over and not written again.
+///
+/// [loop]: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 ///
 /// Source: <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
 ///
@@ -34,12 +47,13 @@ const VERSION: &str = "1";
 /// assert_eq!(header.sampled(), Some(true));
 /// # Ok::<_, powertools::trace::TraceHeaderError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TraceHeader {
     root: TraceId,
     /// Never the invalid id.
     parent: Option<SpanId>,
     sampled: Option<bool>,
+    lineage: Option<Box<str>>,
 }
 
 impl TraceHeader {
@@ -48,6 +62,10 @@ impl TraceHeader {
     /// Where no span is recorded, because the trace is not sampled or this function's tracing is
     /// disabled, it is the invocation's own header, without the parts that are passed over. `None`
     /// outside of an invocation and in one that came without a header.
+    ///
+    /// The `Lineage` is the invocation's, also in a span that
+    /// [continues](super::SpanExt::continue_trace) another trace: it is this invocation's calls that
+    /// Lambda counts.
     #[must_use]
     pub fn current() -> Option<Self> {
         span::current()
@@ -83,6 +101,7 @@ impl TraceHeader {
             root: context.trace_id(),
             parent: Some(context.span_id()),
             sampled: Some(context.is_sampled()),
+            lineage: context.trace_state().get(LINEAGE_STATE).map(Into::into),
         })
     }
 
@@ -90,15 +109,27 @@ impl TraceHeader {
         self.root
     }
 
+    pub(super) fn parent_id(&self) -> Option<SpanId> {
+        self.parent
+    }
+
     /// Returns the span that the header names, if it names one.
     pub(super) fn span_context(&self) -> Option<SpanContext> {
+        self.span_context_within(self)
+    }
+
+    /// Returns the span that the header names, for spans of the invocation that came with another
+    /// header: they have that one's lineage, if it has any.
+    pub(super) fn span_context_within(&self, invocation: &Self) -> Option<SpanContext> {
         let flags = TraceFlags::default().with_sampled(self.sampled == Some(true));
+        let lineage = invocation.lineage.as_deref().or(self.lineage.as_deref());
+        let state = lineage.and_then(|it| TraceState::from_key_value([(LINEAGE_STATE, it)]).ok());
         Some(SpanContext::new(
             self.root,
             self.parent?,
             flags,
             true,
-            TraceState::NONE,
+            state.unwrap_or_default(),
         ))
     }
 }
@@ -110,6 +141,7 @@ impl FromStr for TraceHeader {
         let mut root = None;
         let mut parent = None;
         let mut sampled = None;
+        let mut lineage = None;
         for part in header.split(';') {
             let Some((key, value)) = part.split_once('=') else {
                 continue;
@@ -131,6 +163,7 @@ impl FromStr for TraceHeader {
                         _ => None,
                     }
                 }
+                "Lineage" => lineage = is_lineage(value).then(|| value.into()),
                 _ => {}
             }
         }
@@ -138,8 +171,15 @@ impl FromStr for TraceHeader {
             root: root.ok_or(TraceHeaderError::MissingRoot)?,
             parent,
             sampled,
+            lineage,
         })
     }
+}
+
+/// Returns whether a `Lineage` is passed on: in whatever form, as long as it fits into any header.
+fn is_lineage(value: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b",=".contains(&byte);
+    (1..=LINEAGE_LENGTH).contains(&value.len()) && value.bytes().all(is_allowed)
 }
 
 fn parse_root(root: &str) -> Option<TraceId> {
@@ -165,6 +205,9 @@ impl fmt::Display for TraceHeader {
         }
         if let Some(sampled) = self.sampled {
             write!(f, ";Sampled={}", u8::from(sampled))?;
+        }
+        if let Some(lineage) = &self.lineage {
+            write!(f, ";Lineage={lineage}")?;
         }
         Ok(())
     }
@@ -201,6 +244,8 @@ mod tests {
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0",
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8",
             "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1;Lineage=25:a87bd80c:1",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a87bd80c:1|68fd508a:5",
             "Root=1-00000000-000000000000000000000001",
         ] {
             assert_eq!(parse(header).unwrap().to_string(), header);
@@ -217,6 +262,34 @@ mod tests {
         assert_eq!(header.root(), ROOT);
         assert_eq!(header.parent().as_deref(), Some("53995c3f42cd8ad8"));
         assert_eq!(header.sampled(), Some(true));
+        assert_eq!(
+            header.to_string(),
+            format!("Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=25:a87bd80c:1")
+        );
+    }
+
+    #[test]
+    fn a_lineage_that_fits_into_no_header_is_passed_over() {
+        let longest = "1".repeat(LINEAGE_LENGTH);
+        let header = format!("Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage={longest}");
+        assert_eq!(parse(&header).unwrap().to_string(), header);
+        assert_eq!(header.len(), 256);
+
+        for lineage in ["", "a b", "a,b", "a=b", "ä", "a\rb", &format!("{longest}1")] {
+            let header = parse(&format!("Root={ROOT};Lineage={lineage}")).unwrap();
+            assert_eq!(header.to_string(), format!("Root={ROOT}"), "{lineage}");
+        }
+    }
+
+    #[test]
+    fn a_span_has_the_lineage_of_its_invocation() {
+        let invocation = parse(&format!("Root={ROOT};Lineage=25:a87bd80c:1")).unwrap();
+        for (own, lineage) in [("", "25:a87bd80c:1"), (";Lineage=1:b:0", "25:a87bd80c:1")] {
+            let message = parse(&format!("Root={ROOT};Parent=53995c3f42cd8ad8{own}")).unwrap();
+            let span = message.span_context_within(&invocation).unwrap();
+            let header = TraceHeader::from_span_context(&span).unwrap();
+            assert_eq!(header.lineage.as_deref(), Some(lineage));
+        }
     }
 
     #[test]
@@ -274,13 +347,24 @@ mod tests {
             root in 1..=u128::MAX,
             parent in proptest::option::of(1..=u64::MAX),
             sampled: Option<bool>,
+            lineage in proptest::option::of("[0-9]{1,5}:[0-9a-f]{8}:[0-9]{1,3}"),
         ) {
             let header = TraceHeader {
                 root: TraceId::from(root),
                 parent: parent.map(SpanId::from),
                 sampled,
+                lineage: lineage.map(Into::into),
             };
-            prop_assert_eq!(parse(&header.to_string()), Ok(header));
+            prop_assert_eq!(parse(&header.to_string()), Ok(header.clone()));
+            // Its span carries all of it, but that an open decision is one against the trace.
+            if let Some(span) = header.span_context() {
+                prop_assert_eq!(span.is_sampled(), sampled == Some(true));
+                let sampled = Some(span.is_sampled());
+                prop_assert_eq!(
+                    TraceHeader::from_span_context(&span),
+                    Some(TraceHeader { sampled, ..header })
+                );
+            }
         }
 
         #[test]
@@ -288,6 +372,25 @@ mod tests {
             if let Ok(parsed) = parse(&header) {
                 prop_assert_eq!(parse(&parsed.to_string()), Ok(parsed));
             }
+        }
+
+        #[test]
+        fn a_header_that_lost_its_form_is_never_sampled(
+            cut in 0..74_usize,
+            byte in any::<char>().prop_filter("another digit is well-formed", |it| {
+                !it.is_ascii_hexdigit()
+            }),
+        ) {
+            let header = format!("Sampled=1;Parent=53995c3f42cd8ad8;Root={ROOT}");
+            prop_assert_eq!(header.len(), 74);
+            let broken = format!("{}{byte}{}", &header[..cut], &header[cut + 1..]);
+            let is_sampled = |header: &str| {
+                let span = parse(header).ok().and_then(|it| it.span_context());
+                span.is_some_and(|span| span.is_sampled())
+            };
+            prop_assert!(is_sampled(&header));
+            prop_assume!(broken != header);
+            prop_assert!(!is_sampled(&broken), "{broken}");
         }
     }
 }
