@@ -9,8 +9,12 @@ use tracing::{Span, warn};
 use tracing_opentelemetry::{OpenTelemetrySpanExt, get_otel_context};
 use tracing_subscriber::{Registry, registry::LookupSpan};
 
-use super::{TraceHeader, document::JSON_METADATA, unsigned};
-use crate::{Invocation, names::ANNOTATION};
+use super::{
+    TraceHeader,
+    attributes::{ERROR, FAULT, JSON_METADATA, SEGMENT, THROTTLE},
+    unsigned,
+};
+use crate::{Invocation, classify::Outcome, names::ANNOTATION};
 
 /// What tracing's spans learn from this module. Implemented for [`tracing::Span`] only.
 pub trait SpanExt: sealed::Sealed {
@@ -19,6 +23,9 @@ pub trait SpanExt: sealed::Sealed {
     /// For the consumer of messages, whose batch belongs to many traces: each record's span takes
     /// the header that came with the record as its parent, and links to the invocation's trace.
     /// Call it before the span is entered; once it has been, it stays where it is.
+    ///
+    /// In the trace of the messages' producer this function then has a segment of its own, as any
+    /// service has in a trace that goes through it; the span is in it, and the link on it.
     ///
     /// `header` alone decides whether the span is recorded, and with it the spans inside: a record
     /// of a sampled trace is recorded also in an invocation that is not, and the other way about.
@@ -43,38 +50,101 @@ pub trait SpanExt: sealed::Sealed {
     /// }
     /// ```
     fn continue_trace(&self, header: &TraceHeader);
+
+    /// Links the span to the one that `header` names, of another trace as a rule.
+    ///
+    /// For work that has many causes, as a window over many messages: it can continue one trace
+    /// only, and links to the others. Does nothing where `header` names no span, or is of a trace that
+    /// is not sampled: nothing would be found at its other end.
+    fn link_to(&self, header: &TraceHeader);
+
+    /// Says how the work that the span covers ended: the flags `error`, `throttle` and `fault` of its
+    /// document.
+    ///
+    /// The last call counts, also against events at `ERROR`, which else make a fault; what they told
+    /// stays in the document. The handler's own span takes it only as long as its result is classified
+    /// as a success.
+    ///
+    /// ```
+    /// use powertools::{classify::Outcome, trace::SpanExt};
+    /// use tracing::info_span;
+    ///
+    /// let span = info_span!("reserve");
+    /// // The stock was asked too often.
+    /// span.record_outcome(Outcome::Throttle);
+    /// ```
+    fn record_outcome(&self, outcome: Outcome);
 }
 
 impl SpanExt for Span {
     fn continue_trace(&self, header: &TraceHeader) {
-        let Some(parent) = header.span_context() else {
+        let own = Invocation::current()
+            .and_then(|invocation| TraceHeader::from_context(invocation.context()));
+        let Some(parent) = header.span_context_within(own.as_ref().unwrap_or(header)) else {
             return;
         };
-        let link = invocation_span().filter(|link| link.trace_id() != header.trace_id());
+        let within = current().map(|context| context.span().span_context().clone());
+        let link = invocation_span(own.as_ref(), within.as_ref())
+            .filter(|link| link.trace_id() != header.trace_id());
+        // What is under the function's segment, or the span that this one is in, is ours already.
+        let is_ours = own.as_ref().is_some_and(|own| {
+            own.trace_id() == parent.trace_id() && own.parent_id() == Some(parent.span_id())
+        }) || within.is_some_and(|within| {
+            within.trace_id() == parent.trace_id() && within.span_id() == parent.span_id()
+        });
         // An error says that no tracer listens, or that the span has been entered.
         if self
             .set_parent(Context::new().with_remote_span_context(parent))
             .is_ok()
-            && let Some(link) = link
         {
-            self.add_link(link);
+            if !is_ours {
+                self.set_attribute(SEGMENT, true);
+            }
+            if let Some(link) = link {
+                self.add_link(link);
+            }
+        }
+    }
+
+    fn link_to(&self, header: &TraceHeader) {
+        if let Some(span) = header.span_context().filter(SpanContext::is_sampled) {
+            self.add_link(span);
+        }
+    }
+
+    fn record_outcome(&self, outcome: Outcome) {
+        for flag in flags(outcome) {
+            self.set_attribute(flag.key, flag.value);
         }
     }
 }
 
+/// Returns the attributes that tell an outcome: all of them, so that a later one is the only one.
+pub(super) fn flags(outcome: Outcome) -> [KeyValue; 3] {
+    let (error, throttle, fault) = match outcome {
+        Outcome::Success => (false, false, false),
+        Outcome::Error => (true, false, false),
+        Outcome::Throttle => (true, true, false),
+        Outcome::Fault => (false, false, true),
+    };
+    [
+        KeyValue::new(ERROR, error),
+        KeyValue::new(THROTTLE, throttle),
+        KeyValue::new(FAULT, fault),
+    ]
+}
+
 /// Returns the sampled span of the running invocation that the code is in: the nearest one of its
 /// own trace, otherwise the function's.
-fn invocation_span() -> Option<SpanContext> {
-    let current = current().map(|context| context.span().span_context().clone());
-    let header = Invocation::current()
-        .and_then(|invocation| TraceHeader::from_context(invocation.context()));
-    let own = match header {
-        Some(header) => current
-            .filter(|current| current.trace_id() == header.trace_id())
-            .or_else(|| header.span_context()),
-        None => current,
+fn invocation_span(own: Option<&TraceHeader>, within: Option<&SpanContext>) -> Option<SpanContext> {
+    let span = match own {
+        Some(own) => within
+            .filter(|within| within.trace_id() == own.trace_id())
+            .cloned()
+            .or_else(|| own.span_context()),
+        None => within.cloned(),
     };
-    own.filter(SpanContext::is_sampled)
+    span.filter(SpanContext::is_sampled)
 }
 
 /// Annotates the current span: a value that traces can be searched by.
