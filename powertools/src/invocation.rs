@@ -44,6 +44,8 @@ struct Inner {
     cold_start: bool,
     #[cfg(feature = "deadline")]
     deadline: crate::deadline::State,
+    #[cfg(feature = "http")]
+    body: crate::body::State,
     #[cfg(feature = "logging")]
     logging: crate::logging::State,
     #[cfg(feature = "metrics")]
@@ -122,6 +124,8 @@ impl Invocation {
                 cold_start,
                 #[cfg(feature = "deadline")]
                 deadline: Default::default(),
+                #[cfg(feature = "http")]
+                body: Default::default(),
                 #[cfg(feature = "logging")]
                 logging: Default::default(),
                 #[cfg(feature = "metrics")]
@@ -138,6 +142,28 @@ impl Invocation {
     #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
         CURRENT.try_with(f).ok()
+    }
+
+    /// Keeps `guard` to the invocation's end, or gives it back when that is now: unless the response
+    /// has a body that is still to come, it is when the handler has answered.
+    ///
+    /// For what a tool drops to end its part of an invocation. Where the handler has not answered, as
+    /// after a panic, nothing is to be waited for.
+    #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no bodies")
+    )]
+    pub(crate) fn keep_to_end<G: Send + 'static>(&self, guard: G) -> Option<G> {
+        #[cfg(feature = "http")]
+        return self.inner.body.keep(guard);
+        #[cfg(not(feature = "http"))]
+        Some(guard)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn body(&self) -> &crate::body::State {
+        &self.inner.body
     }
 
     /// Keeps the event; the first one counts.

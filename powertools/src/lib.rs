@@ -88,7 +88,7 @@
 //! | `deadline` | [`deadline`]: telemetry that survives a timeout, and handlers that are cut off before it |
 //! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
 //! | `jmespath` | [`jmespath`]: questions to JSON, and correlation ids by JMESPath |
-//! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out |
+//! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out; [`body`]: telemetry until a streamed response has ended |
 //! | `testing` | [`testing`]: captured output and contexts for your own tests |
 //! | `full` | all of them |
 //!
@@ -102,6 +102,7 @@
     not(all(
         feature = "deadline",
         feature = "decode",
+        feature = "http",
         feature = "jmespath",
         feature = "logging",
         feature = "metrics",
@@ -116,6 +117,8 @@
     )
 )]
 
+#[cfg(feature = "http")]
+pub mod body;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 pub mod classify;
 mod cold_start;
