@@ -34,6 +34,10 @@ pub const TRACE_DISABLED: &str = "POWERTOOLS_TRACE_DISABLED";
 pub const DEADLINE_MARGIN_MS: &str = "POWERTOOLS_DEADLINE_MARGIN_MS";
 /// Whether a thread watches over handlers that block theirs; ours as well.
 pub const DEADLINE_WATCHDOG: &str = "POWERTOOLS_DEADLINE_WATCHDOG";
+/// Whether a handler's errors appear in its trace, with their type and message.
+pub const TRACER_CAPTURE_ERROR: &str = "POWERTOOLS_TRACER_CAPTURE_ERROR";
+/// Whether a handler's responses may appear in its trace, where the code asks for it.
+pub const TRACER_CAPTURE_RESPONSE: &str = "POWERTOOLS_TRACER_CAPTURE_RESPONSE";
 /// The function's name; set by Lambda, absent elsewhere.
 pub const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
 /// Where the X-Ray daemon listens; set by Lambda.

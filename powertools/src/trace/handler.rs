@@ -1,11 +1,24 @@
-use std::thread;
+use std::{fmt::Debug, thread};
 
-use opentelemetry::{Context, trace::TraceContextExt};
-use tracing::{Metadata, Span, error_span};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{SpanRef, Status, TraceContextExt},
+};
+use tracing::{Metadata, Span, error_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{TraceHeader, exporter, failure::Failure, span};
-use crate::Invocation;
+use super::{
+    ResponseDetails, TraceHeader,
+    attributes::JSON_METADATA,
+    config::Config,
+    exporter::{self, Flush},
+    failure::Failure,
+    span,
+};
+use crate::{
+    Invocation,
+    classify::{Classify, Outcome},
+};
 
 const TARGET: &str = "powertools::trace";
 
@@ -15,10 +28,20 @@ pub(super) fn is_handler(metadata: &Metadata<'_>) -> bool {
 }
 
 /// The span of one invocation's handler. Dropped before it has ended, it ends as failed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct HandlerSpan {
-    /// Disabled once it has ended, and from the start if the trace is not sampled.
+    /// `None` once it has ended, and from the start if the trace is not sampled.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
     span: Span,
+    /// The handler's.
+    name: String,
+    invocation: Invocation,
+    /// Whether the handler has answered: all that is missing then is the span's end.
+    has_answered: bool,
 }
 
 impl HandlerSpan {
@@ -28,7 +51,7 @@ impl HandlerSpan {
             .and_then(|header| header.span_context())
             .filter(opentelemetry::trace::SpanContext::is_sampled);
         let Some(parent) = parent else {
-            return Self { span: Span::none() };
+            return Self::default();
         };
         let name = name.unwrap_or(&context.env_config.function_name);
         let name = if name.is_empty() { "handler" } else { name };
@@ -40,18 +63,43 @@ impl HandlerSpan {
             otel.name = format!("## {name}"),
             annotation.ColdStart = invocation.is_cold_start(),
         );
+        if span.is_disabled() {
+            return Self::default();
+        }
         let is_nested = span::current()
             .is_some_and(|it| it.span().span_context().trace_id() == parent.trace_id());
         if !is_nested {
             // It fails where no tracer listens; and has to come before the span is entered.
             let _ = span.set_parent(Context::new().with_remote_span_context(parent));
         }
-        exporter::register(invocation, &span);
-        Self { span }
+        Self {
+            open: Some(Open {
+                span,
+                name: name.to_owned(),
+                invocation: invocation.clone(),
+                has_answered: false,
+            }),
+        }
+    }
+
+    /// Makes the span known as the one that its invocation's spans leave with. It has started then:
+    /// what is to be seen of it while it is in progress has to be there before.
+    pub(super) fn start(&self) {
+        if let Some(open) = &self.open {
+            exporter::register(&open.invocation, &open.span);
+        }
+    }
+
+    /// Returns the span, where there is one.
+    pub(super) fn span(&self) -> Option<&Span> {
+        self.open.as_ref().map(|open| &open.span)
     }
 
     pub(super) fn in_scope<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.span.in_scope(f)
+        match &self.open {
+            Some(open) => open.span.in_scope(f),
+            None => f(),
+        }
     }
 
     /// Runs `f` in the span, and ends it as failed if `f` panics: the runtime catches the panic
@@ -66,7 +114,7 @@ impl HandlerSpan {
         impl Drop for EndOnPanic<'_> {
             fn drop(&mut self) {
                 if self.is_armed {
-                    self.span.end(|| Some(Failure::panicked()));
+                    self.span.fail(Failure::panicked());
                 }
             }
         }
@@ -80,33 +128,106 @@ impl HandlerSpan {
         result
     }
 
-    /// Ends the span; its document has been sent when this returns.
-    ///
-    /// It does not wait for the `tracing` span to close, which spawned tasks may keep open.
-    pub(super) fn end(&mut self, failure: impl FnOnce() -> Option<Failure>) {
-        let span = std::mem::replace(&mut self.span, Span::none());
-        if span.is_disabled() {
-            return;
-        }
-        let context = span.context();
-        let otel = context.span();
-        if otel.is_recording() {
-            if let Some(failure) = failure() {
-                failure.record(&otel);
+    /// Shows how the handler answered, and ends the span, unless the response has a body that is
+    /// still to come. Its document is out when this returns, or when what it returns is ready.
+    pub(super) fn answer<T, E, C, D>(
+        &mut self,
+        config: &Config<C, D>,
+        result: &Result<T, E>,
+    ) -> Option<Flush>
+    where
+        E: Debug + 'static,
+        C: Classify<T, E>,
+        D: ResponseDetails<T>,
+    {
+        let open = self.open.as_mut()?;
+        let context = open.span.context();
+        let name = std::mem::take(&mut open.name);
+        // What is called here is the application's own, and may panic as the handler may.
+        self.run(|| show(&context.span(), &name, config, result));
+        let mut open = self.open.take()?;
+        open.has_answered = true;
+        let invocation = open.invocation.clone();
+        let mut span = invocation.keep_to_end(Self { open: Some(open) })?;
+        span.open.take()?.end()
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        if let Some(open) = self.open.take() {
+            let context = open.span.context();
+            let span = context.span();
+            if span.is_recording() {
+                failure.record(&span);
+                mark(&span, Outcome::Fault);
             }
-            otel.end();
+            // Nobody is left to wait for it.
+            open.end();
         }
+    }
+}
+
+impl Open {
+    /// Ends the span without waiting for the `tracing` span to close, which spawned tasks may keep
+    /// open. Its document is out when this returns, or when what it returns is ready.
+    fn end(self) -> Option<Flush> {
+        let context = self.span.context();
+        let span = context.span();
+        // It may have ended already, where the handler's own code has ended it.
+        if span.is_recording() {
+            span.end();
+        }
+        exporter::flush(&self.invocation)
     }
 }
 
 impl Drop for HandlerSpan {
     fn drop(&mut self) {
-        self.end(|| {
-            Some(if thread::panicking() {
-                Failure::panicked()
-            } else {
-                Failure::cancelled()
-            })
-        });
+        match self.open.take_if(|open| open.has_answered) {
+            Some(open) => {
+                open.end();
+            }
+            None if thread::panicking() => self.fail(Failure::panicked()),
+            None => self.fail(Failure::cancelled()),
+        }
+    }
+}
+
+fn show<T, E, C, D>(span: &SpanRef<'_>, name: &str, config: &Config<C, D>, result: &Result<T, E>)
+where
+    E: Debug + 'static,
+    C: Classify<T, E>,
+    D: ResponseDetails<T>,
+{
+    if !span.is_recording() {
+        return;
+    }
+    let outcome = config.classify.classify(result.as_ref());
+    match result {
+        Ok(response) => config.details.on_response(response, name, span),
+        Err(error) if config.capture_error && outcome != Outcome::Success => {
+            let failure = Failure::from_error(error);
+            match serde_json::to_string(&failure) {
+                Ok(json) => {
+                    let key = format!("{JSON_METADATA}{name} error");
+                    span.set_attribute(KeyValue::new(key, json));
+                }
+                Err(error) => warn!(%error, "trace metadata could not be serialised"),
+            }
+            failure.record(span);
+        }
+        Err(_) => {}
+    }
+    // A success leaves alone what the handler itself has said of its span.
+    if outcome != Outcome::Success {
+        mark(span, outcome);
+    }
+}
+
+fn mark(span: &SpanRef<'_>, outcome: Outcome) {
+    for flag in span::flags(outcome) {
+        span.set_attribute(flag);
+    }
+    if outcome == Outcome::Fault {
+        span.set_status(Status::error(""));
     }
 }

@@ -92,14 +92,15 @@
 //! |---|---|
 //! | `name` | the span: its name or its field `otel.name`; without the characters X-Ray refuses |
 //! | `parent_id` | the span around it; for the invocation's the `Parent` of the trace header. A span inside another's document has none, and no `trace_id` and `type` |
-//! | `fault`, `cause` | the handler's error, panic or cancellation; elsewhere an event at `ERROR` in the span, as `#[instrument(err)]` leaves it |
-//! | `error`, `throttle`, `fault` | how the handler's answer is [classified](crate::classify); of other spans the field `http.response.status_code`: from 400, 429, and from 500 |
+//! | `error`, `throttle`, `fault` | how the handler ended, as [`TraceLayer::classify_with`] has it: an error is a fault, and so are a panic and a cancellation. Of other spans [`SpanExt::record_outcome`], or the field `http.response.status_code`: from 400, 429, and from 500; or a fault for an event at `ERROR` in the span, as `#[instrument(err)]` leaves it |
+//! | `cause` | the handler's error with its sources, its panic or cancellation; elsewhere such events |
 //! | `annotations` | [`annotate`] and fields `annotation.<key>`; `ColdStart` for the invocation, and `Service` for every span that continues a trace from elsewhere |
 //! | `metadata`, under the service's name | [`add_metadata`] and fields `metadata.<key>` |
+//! | `metadata`, likewise | the handler's error as `<name> error`, and its response as `<name> response` after [`TraceLayer::capture_response`] |
 //! | `metadata`, under `default` | every other field of the span |
-//! | `http` | the fields `http.request.method`, `url.full`, `user_agent.original`, `client.address`, `http.response.status_code` and `http.response.body.size`, as OpenTelemetry names them |
+//! | `http` | the request and the response of a handler of HTTP, after `TraceLayer::http`; of any span the fields `http.request.method`, `url.full`, `user_agent.original`, `client.address`, `http.response.status_code` and `http.response.body.size`, as OpenTelemetry names them |
 //! | `namespace`, `aws` | `aws` where the field `rpc.system` is `aws-api`, as on spans of the AWS SDK, with `rpc.method`, `cloud.region`, `aws.request_id` and `http.request.resend_count`; `remote` where `otel.kind` is `client`; otherwise `local` |
-//! | `links` | [`SpanExt::continue_trace`] and [`tracing::Span::follows_from`] |
+//! | `links` | [`SpanExt::continue_trace`], [`SpanExt::link_to`] and [`tracing::Span::follows_from`] |
 //!
 //! X-Ray's limits hold: 200 characters a name, 50 annotations of 1000 characters with keys of 500
 //! letters, digits and `_`, 64 KB a document. An annotation that has to be changed is told by a
@@ -107,6 +108,16 @@
 //! their own, the longest first, and so does one that ends after its parent. Of a span that is too
 //! large by itself the metadata is left out; if it still is, the span is, alone, and either way a
 //! warning says so.
+//!
+//! # What the layer reads
+//!
+//! | variable | switches | default |
+//! |---|---|---|
+//! | `POWERTOOLS_TRACER_CAPTURE_ERROR` | [`TraceLayer::capture_error`] | on |
+//! | `POWERTOOLS_TRACER_CAPTURE_RESPONSE` | what [`TraceLayer::capture_response`] has asked for | on |
+//!
+//! Both are shown to everybody who may read traces: of an error its message, of a response all of it.
+//! The other toolkits capture responses unless they are told not to; here it is the other way about.
 //!
 //! # What is traced
 //!
@@ -124,6 +135,9 @@
 //!
 //! The function needs X-Ray's active tracing, and its role the permission
 //! `xray:PutTraceSegments`.
+//!
+//! The handler's span ends with its answer. That of a streamed response is its head; to see the body,
+//! too, put the `BodyLayer` of the module `body` (feature `http`) next to the handler.
 //!
 //! # OTLP
 //!
@@ -146,9 +160,13 @@
 //!
 //! Where no AWS service carries the trace header on, as through DynamoDB streams and Kinesis, put
 //! [`TraceHeader::current`] into the message, and let its consumer
-//! [continue the trace](SpanExt::continue_trace).
+//! [continue the trace](SpanExt::continue_trace). Its work is a segment of its own in that trace then,
+//! named after the function; it would pass for the producer's otherwise. For work with many causes
+//! there is [`SpanExt::link_to`].
 
 mod attributes;
+mod config;
+mod details;
 mod document;
 mod error;
 mod exporter;
@@ -156,12 +174,16 @@ mod failure;
 mod future;
 mod handler;
 mod header;
+#[cfg(feature = "http")]
+mod http;
 mod layer;
+mod response;
 mod service;
 mod span;
 mod tracer;
 mod unsigned;
 
+pub use details::{RequestDetails, ResponseDetails};
 pub use error::TraceHeaderError;
 pub(crate) use exporter::State;
 #[cfg(feature = "deadline")]
@@ -170,7 +192,10 @@ pub(crate) use exporter::emit_in_progress;
 pub(crate) use exporter::reset;
 pub use future::ResponseFuture;
 pub use header::TraceHeader;
+#[cfg(feature = "http")]
+pub use http::Http;
 pub use layer::TraceLayer;
+pub use response::CaptureResponse;
 pub use service::TraceService;
 pub use span::{AnnotationValue, SpanExt, add_metadata, annotate};
 pub use tracer::Tracer;

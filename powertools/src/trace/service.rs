@@ -1,38 +1,47 @@
 use std::{
-    borrow::Cow,
-    fmt::Debug,
+    fmt::{self, Debug},
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use tower_service::Service;
 
-use super::{ResponseFuture, handler::HandlerSpan};
-use crate::{HasContext, Invocation};
+use super::{
+    RequestDetails, ResponseDetails, ResponseFuture, config::Config, handler::HandlerSpan,
+};
+use crate::{
+    HasContext, Invocation,
+    classify::{ByResult, Classify},
+};
 
 /// The service that [`TraceLayer`](super::TraceLayer) makes.
 ///
+/// Of an error it asks for `Debug`, as the runtime does, to show it; and for `'static`, to tell a
+/// boxed error, which is shown with its sources, from others.
+///
 /// See the [module docs](super).
-#[derive(Clone, Debug)]
-pub struct TraceService<S> {
+pub struct TraceService<S, C = ByResult, D = ()> {
     inner: S,
-    name: Option<Cow<'static, str>>,
+    config: Arc<Config<C, D>>,
 }
 
-impl<S> TraceService<S> {
-    pub(super) const fn new(inner: S, name: Option<Cow<'static, str>>) -> Self {
-        Self { inner, name }
+impl<S, C, D> TraceService<S, C, D> {
+    pub(super) const fn new(inner: S, config: Arc<Config<C, D>>) -> Self {
+        Self { inner, config }
     }
 }
 
-impl<S, Request> Service<Request> for TraceService<S>
+impl<S, Request, C, D> Service<Request> for TraceService<S, C, D>
 where
     S: Service<Request>,
     S::Error: Debug + 'static,
     Request: HasContext,
+    C: Classify<S::Response, S::Error>,
+    D: RequestDetails<Request> + ResponseDetails<S::Response>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, C, D>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -40,8 +49,30 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let invocation = Invocation::current_or_open(request.context());
-        let span = HandlerSpan::open(&invocation, self.name.as_deref());
+        let span = HandlerSpan::open(&invocation, self.config.name.as_deref());
+        if let Some(span) = span.span() {
+            self.config.details.on_request(&request, span);
+        }
+        span.start();
         let inner = span.in_scope(|| invocation.sync_scope(|| self.inner.call(request)));
-        ResponseFuture::new(invocation.scope(inner), span)
+        ResponseFuture::new(invocation.scope(inner), span, Arc::clone(&self.config))
+    }
+}
+
+impl<S: Clone, C, D> Clone for TraceService<S, C, D> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            config: Arc::clone(&self.config),
+        }
+    }
+}
+
+impl<S: Debug, C, D> Debug for TraceService<S, C, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TraceService")
+            .field("inner", &self.inner)
+            .field("name", &self.config.name)
+            .finish_non_exhaustive()
     }
 }
