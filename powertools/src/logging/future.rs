@@ -63,6 +63,8 @@ impl End {
 
     fn reached(mut self, is_ok: bool) {
         self.flush_on_error &= !is_ok;
+        let invocation = self.invocation.clone();
+        drop(invocation.keep_to_end(self));
     }
 }
 
