@@ -94,7 +94,7 @@ impl Daemon {
             if let Err(error) = self.schema.validate(&document) {
                 panic!("{error}: {document}");
             }
-            for field in ["trace_id", "parent_id", "type"] {
+            for field in ["trace_id", "parent_id"] {
                 assert!(document[field].is_string(), "{field} of {document}");
             }
             unnest(document, &mut documents);
@@ -110,6 +110,7 @@ fn unnest(mut document: Value, documents: &mut Vec<Value>) {
         for mut subsegment in subsegments {
             subsegment["trace_id"] = document["trace_id"].clone();
             subsegment["parent_id"] = document["id"].clone();
+            subsegment["type"] = "subsegment".into();
             unnest(subsegment, documents);
         }
     }
@@ -823,10 +824,13 @@ async fn a_message_continues_its_producers_trace_and_links_to_the_invocation() {
     assert_eq!(handler["trace_id"], ROOT);
     let message = named(&documents, "message");
     assert_eq!(message["trace_id"], "1-5759e989-000000000000000000000001");
-    assert_eq!(message["parent_id"], "00000000000000ab");
     assert_eq!(message["annotations"], json!({"Service": "orders"}));
+    let segment = named(&documents, "my-function");
+    assert_eq!(message["parent_id"], segment["id"]);
+    assert_eq!(segment["parent_id"], "00000000000000ab");
+    assert_eq!(segment.get("type"), None);
     assert_eq!(
-        message["links"],
+        segment["links"],
         json!([{"trace_id": ROOT, "id": handler["id"]}])
     );
     let projection = named(&documents, "projection");
@@ -842,8 +846,8 @@ async fn the_messages_header_decides_whether_its_span_is_sent() {
         Ok::<_, Infallible>(())
     })
     .await;
-    assert_eq!(documents.len(), 2);
-    assert_eq!(named(&documents, "message").get("links"), None);
+    assert_eq!(documents.len(), 3);
+    assert_eq!(named(&documents, "my-function").get("links"), None);
 
     let documents = trace(SAMPLED, || async {
         let inside = consume(&PRODUCER.replace("Sampled=1", "Sampled=0"));

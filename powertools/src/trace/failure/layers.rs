@@ -38,7 +38,9 @@ macro_rules! layers {
 // each names the line after it, the last one `bare`.
 layers! {
     #[cfg(feature = "decode")]
-    in_decode, bare: decode::DecodeError;
+    in_decode, in_deadline: decode::DecodeError;
+    #[cfg(feature = "deadline")]
+    in_deadline, bare: deadline::DeadlineError;
 }
 
 fn bare<E: Told>(error: &dyn Any) -> Option<Failure> {
