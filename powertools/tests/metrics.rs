@@ -2,12 +2,11 @@
 #![cfg(all(feature = "metrics", feature = "testing"))]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     fmt,
     future::{pending, ready},
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,23 +15,22 @@ use powertools::{
     Env, Invocation,
     env::{METRICS_DISABLED, METRICS_NAMESPACE, SERVICE_NAME},
     metrics::{
-        self, Metric, Metrics, MetricsError, MetricsLayer, MetricsService, ResponseFuture, Unit,
+        self, Metric, Metrics, MetricsError, MetricsLayer, MetricsService, ResponseFuture,
+        SingleMetric, Unit,
     },
     testing::{Captured, context},
 };
-use proptest::prelude::*;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::oneshot, task::yield_now};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
-use tracing::{Event, Subscriber, field::Visit, subscriber::DefaultGuard};
-use tracing_subscriber::{layer::Context, prelude::*};
+
+mod support;
+
+use support::{Warnings, dimensions, names, objects, sets, values};
 
 const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
 const LATENCY: Metric = Metric::new("Latency", Unit::Milliseconds);
-
-/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
-const LOG_EVENT_SIZE: usize = 1024 * 1024;
 
 /// A layer that the environment of the tests cannot change, and what it writes.
 fn layer() -> (MetricsLayer, Captured) {
@@ -44,16 +42,6 @@ fn layer() -> (MetricsLayer, Captured) {
 
 fn event(request_id: &str) -> LambdaEvent<()> {
     LambdaEvent::new((), context(request_id))
-}
-
-/// Returns what was written, after it was checked.
-fn objects(output: &Captured) -> Vec<Value> {
-    let objects = output.json();
-    objects.iter().for_each(check);
-    for line in output.lines() {
-        assert!(line.len() <= LOG_EVENT_SIZE, "{} bytes", line.len());
-    }
-    objects
 }
 
 /// Runs a handler under the layer and returns the objects it left.
@@ -69,110 +57,13 @@ async fn objects_of<F: Future<Output = ()>>(handler: impl Fn() -> F) -> Vec<Valu
     objects(&output)
 }
 
-/// Checks an object against CloudWatch's schema, and the rules that the schema cannot express.
-#[track_caller]
-fn check(object: &Value) {
-    static SCHEMA: std::sync::LazyLock<jsonschema::Validator> = std::sync::LazyLock::new(|| {
-        let schema = serde_json::from_str(include_str!("schemas/emf.schema.json")).unwrap();
-        jsonschema::validator_for(&schema).unwrap()
-    });
-    if let Err(error) = SCHEMA.validate(object) {
-        panic!("{error}: {object}");
-    }
-
-    let directive = &object["_aws"]["CloudWatchMetrics"][0];
-    for dimension in strings(&directive["Dimensions"][0]) {
-        let length = object[&dimension].as_str().map(str::len);
-        assert!(length.is_some_and(|length| length <= 1024), "{dimension}");
-    }
-    let metrics = names(object);
-    assert!(!metrics.is_empty());
-    for metric in &metrics {
-        let values = values(object, metric);
-        assert!((1..=100).contains(&values.len()), "{metric}: {values:?}");
-    }
-    let mut members: Vec<_> = metrics.into_iter().chain(dimensions(object)).collect();
-    members.sort();
-    assert!(members.is_sorted_by(|a, b| a < b), "twice in {members:?}");
-}
-
-fn strings(list: &Value) -> Vec<String> {
-    serde_json::from_value(list.clone()).unwrap()
-}
-
-/// Returns the names of an object's metrics.
-fn names(object: &Value) -> Vec<String> {
-    let metrics = &object["_aws"]["CloudWatchMetrics"][0]["Metrics"];
-    let metrics = metrics.as_array().unwrap().iter();
-    metrics
-        .map(|metric| metric["Name"].as_str().unwrap().to_owned())
-        .collect()
-}
-
-fn values(object: &Value, metric: &str) -> Vec<f64> {
-    match &object[metric] {
-        Value::Array(values) => values.iter().map(|value| value.as_f64().unwrap()).collect(),
-        value => vec![value.as_f64().unwrap()],
-    }
-}
-
-fn dimensions(object: &Value) -> Vec<String> {
-    strings(&object["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0])
-}
-
-/// Keeps the warnings of this thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Warnings {
-    fn listen() -> (Self, DefaultGuard) {
-        let warnings = Self::default();
-        let guard = tracing_subscriber::registry()
-            .with(warnings.clone())
-            .set_default();
-        (warnings, guard)
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-impl<S: Subscriber> tracing_subscriber::Layer<S> for Warnings {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        struct Text(String);
-        impl Visit for Text {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
-                self.0.push_str(&format!("{}={value:?} ", field.name()));
-            }
-
-            fn record_error(
-                &mut self,
-                field: &tracing::field::Field,
-                error: &(dyn std::error::Error + 'static),
-            ) {
-                self.record_debug(field, &format_args!("{error}"));
-                if let Some(source) = error.source() {
-                    self.0.push_str(&format!("source={source} "));
-                }
-            }
-        }
-        if event.metadata().target().starts_with("powertools") {
-            assert_eq!(*event.metadata().level(), tracing::Level::WARN);
-            let mut text = Text(String::new());
-            event.record(&mut text);
-            self.0.lock().unwrap().push(text.0);
-        }
-    }
-}
-
 #[tokio::test]
 async fn an_object_has_the_members_of_the_other_toolkits_in_their_order() {
     let (layer, output) = layer();
     let service =
         layer
             .default_dimension("stage", "prod")
-            .layer(service_fn(async |_: LambdaEvent<()>| {
+            .layer(service_fn(|_: LambdaEvent<()>| async {
                 LATENCY.clone().high_resolution().record(12.5);
                 metrics::add_metadata("order", json!({ "id": 1, "note": "a\nb" }));
                 ORDERS_CREATED.record(1);
@@ -205,39 +96,10 @@ async fn an_object_has_the_members_of_the_other_toolkits_in_their_order() {
 
 #[tokio::test]
 async fn units_are_all_that_cloudwatch_knows_and_spelled_as_it_does() {
-    const UNITS: [Unit; 27] = [
-        Unit::Seconds,
-        Unit::Microseconds,
-        Unit::Milliseconds,
-        Unit::Bytes,
-        Unit::Kilobytes,
-        Unit::Megabytes,
-        Unit::Gigabytes,
-        Unit::Terabytes,
-        Unit::Bits,
-        Unit::Kilobits,
-        Unit::Megabits,
-        Unit::Gigabits,
-        Unit::Terabits,
-        Unit::Percent,
-        Unit::Count,
-        Unit::BytesPerSecond,
-        Unit::KilobytesPerSecond,
-        Unit::MegabytesPerSecond,
-        Unit::GigabytesPerSecond,
-        Unit::TerabytesPerSecond,
-        Unit::BitsPerSecond,
-        Unit::KilobitsPerSecond,
-        Unit::MegabitsPerSecond,
-        Unit::GigabitsPerSecond,
-        Unit::TerabitsPerSecond,
-        Unit::CountPerSecond,
-        Unit::None,
-    ];
-    let objects = objects_of(async || {
-        for unit in UNITS {
+    let objects = objects_of(|| async {
+        for unit in Unit::ALL {
             let name = format!("{unit:?}");
-            Metric::try_new(name, unit).unwrap().record(1);
+            Metric::try_new(name, *unit).unwrap().record(1);
         }
     })
     .await;
@@ -259,7 +121,7 @@ async fn without_a_service_there_is_no_such_dimension() {
     let layer = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")])).unwrap();
     let service = layer
         .with_writer(output.clone())
-        .layer(service_fn(async |_: LambdaEvent<()>| {
+        .layer(service_fn(|_: LambdaEvent<()>| async {
             ORDERS_CREATED.record(1);
             Ok::<_, Infallible>(())
         }));
@@ -274,7 +136,7 @@ async fn without_a_service_there_is_no_such_dimension() {
 
 #[tokio::test]
 async fn an_invocation_that_records_nothing_writes_nothing() {
-    let objects = objects_of(async || {
+    let objects = objects_of(|| async {
         metrics::add_dimension("shop", "a");
         metrics::add_metadata("order", 1);
     })
@@ -285,7 +147,7 @@ async fn an_invocation_that_records_nothing_writes_nothing() {
 #[tokio::test]
 async fn every_invocation_starts_anew() {
     let (layer, output) = layer();
-    let mut service = layer.layer(service_fn(async |event: LambdaEvent<()>| {
+    let mut service = layer.layer(service_fn(|event: LambdaEvent<()>| async move {
         if event.context.request_id == "one" {
             metrics::add_dimension("shop", "a");
             metrics::add_metadata("order", 1);
@@ -312,7 +174,7 @@ async fn every_invocation_starts_anew() {
 #[tokio::test]
 async fn the_metrics_are_written_before_the_answer_leaves() {
     let (layer, output) = layer();
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
         ORDERS_CREATED.record(1);
         Ok::<_, Infallible>("answer")
     }));
@@ -327,7 +189,7 @@ async fn the_metrics_are_written_before_the_answer_leaves() {
 #[tokio::test]
 async fn a_handler_that_fails_keeps_its_error_and_its_metrics() {
     let (layer, output) = layer();
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
         ORDERS_CREATED.record(1);
         Err::<(), Error>("no stock".into())
     }));
@@ -339,7 +201,7 @@ async fn a_handler_that_fails_keeps_its_error_and_its_metrics() {
 #[tokio::test]
 async fn a_handler_that_panics_keeps_its_metrics() {
     let (layer, output) = layer();
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
         ORDERS_CREATED.record(1);
         if true {
             panic!("no stock");
@@ -376,7 +238,7 @@ async fn a_handler_that_is_cancelled_keeps_its_metrics_and_those_of_its_destruct
     }
 
     let (layer, output) = layer();
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
         let _on_drop = OnDrop;
         ORDERS_CREATED.record(1);
         pending::<Result<(), Infallible>>().await
@@ -390,23 +252,43 @@ async fn a_handler_that_is_cancelled_keeps_its_metrics_and_those_of_its_destruct
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_hundred_invocations_at_once_never_mix() {
-    const INVOCATIONS: u64 = 200;
+async fn ten_thousand_invocations_at_once_never_mix() {
+    const INVOCATIONS: u64 = 10_000;
 
     let (layer, output) = layer();
-    let service = layer.layer(service_fn(async |event: LambdaEvent<()>| {
-        let id: u64 = event.context.request_id.parse().unwrap();
-        metrics::add_dimension("id", id);
-        for step in 0..5 {
-            LATENCY.record(id * 10 + step);
+    let all_have_begun = tokio::sync::Semaphore::new(0);
+    let (begun, total) = (std::sync::atomic::AtomicU64::new(0), INVOCATIONS);
+    let shared = std::sync::Arc::new((all_have_begun, begun));
+    let service = layer.layer(service_fn(move |event: LambdaEvent<()>| {
+        let shared = std::sync::Arc::clone(&shared);
+        async move {
+            let (all_have_begun, begun) = &*shared;
+            let id: u64 = event.context.request_id.parse().unwrap();
+            metrics::add_dimension("id", id);
+            LATENCY.record(id * 10);
+            if begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 == total {
+                all_have_begun.close();
+            }
+            // Open until every other invocation is open too.
+            let _ = all_have_begun.acquire().await;
+            LATENCY.record(id * 10 + 1);
+
+            let in_scope = Invocation::current().unwrap().scope(async move {
+                LATENCY.record(id * 10 + 2);
+                yield_now().await;
+                metrics::add_metadata("order", id);
+            });
+            tokio::spawn(in_scope).await.unwrap();
+            let handle = metrics::current().unwrap();
+            let with_handle = tokio::spawn(async move {
+                yield_now().await;
+                handle.record(&LATENCY, id * 10 + 3);
+            });
+            with_handle.await.unwrap();
             yield_now().await;
+            ORDERS_CREATED.record(id);
+            Ok::<_, Infallible>(())
         }
-        let task = Invocation::current().unwrap().scope(async move {
-            yield_now().await;
-            metrics::add_metadata("order", id);
-        });
-        tokio::spawn(task).await.unwrap();
-        Ok::<_, Infallible>(())
     }));
     let calls: Vec<_> = (0..INVOCATIONS)
         .map(|id| tokio::spawn(service.clone().oneshot(event(&id.to_string()))))
@@ -415,24 +297,27 @@ async fn two_hundred_invocations_at_once_never_mix() {
         call.await.unwrap().unwrap();
     }
 
-    let objects = objects(&output);
-    let ids: BTreeSet<u64> = objects
-        .iter()
-        .map(|object| {
-            let id: u64 = object["id"].as_str().unwrap().parse().unwrap();
-            let expected: Vec<_> = (0..5).map(|step| (id * 10 + step) as f64).collect();
-            assert_eq!(values(object, "Latency"), expected);
-            assert_eq!(object["order"], id);
-            id
-        })
-        .collect();
-    assert_eq!(objects.len() as u64, INVOCATIONS);
-    assert_eq!(ids, (0..INVOCATIONS).collect());
+    let mut seen = vec![false; INVOCATIONS as usize];
+    for object in output.json() {
+        let id: u64 = object["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(
+            object["Latency"],
+            json!([id * 10, id * 10 + 1, id * 10 + 2, id * 10 + 3])
+        );
+        assert_eq!(object["OrdersCreated"], id);
+        assert_eq!(object["order"], id);
+        assert_eq!(dimensions(&object), ["id", "service"]);
+        assert!(
+            !std::mem::replace(&mut seen[id as usize], true),
+            "{id} twice"
+        );
+    }
+    assert!(seen.iter().all(|seen| *seen));
 }
 
 #[tokio::test]
 async fn a_handle_takes_the_metrics_to_tasks_and_threads() {
-    let objects = objects_of(async || {
+    let objects = objects_of(|| async {
         let metrics = metrics::current().unwrap();
         tokio::task::spawn_blocking(move || {
             assert!(metrics::current().is_none());
@@ -457,7 +342,7 @@ async fn what_a_task_records_after_its_invocation_is_written_at_once() {
     let (answered, wait_for_answer) = oneshot::channel();
     let (send_task, task) = oneshot::channel();
     let channels = Mutex::new(Some((wait_for_answer, send_task)));
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
         metrics::add_dimension("shop", "a");
         ORDERS_CREATED.record(1);
         let (wait_for_answer, send_task) = channels.lock().unwrap().take().unwrap();
@@ -485,18 +370,20 @@ async fn what_a_task_records_after_its_invocation_is_written_at_once() {
 async fn a_layer_that_is_there_twice_writes_once_for_the_outer_one() {
     let (outer, outer_output) = layer();
     let (inner, inner_output) = layer();
-    let service = ServiceBuilder::new()
-        .layer(outer)
-        .service_fn(async |request: LambdaEvent<()>| {
-            ORDERS_CREATED.record(1);
-            let inner = inner.layer(service_fn(async |_: LambdaEvent<()>| {
-                LATENCY.record(2);
+    let inner = &inner;
+    let service =
+        ServiceBuilder::new()
+            .layer(outer)
+            .service_fn(|request: LambdaEvent<()>| async move {
+                ORDERS_CREATED.record(1);
+                let inner = inner.layer(service_fn(|_: LambdaEvent<()>| async {
+                    LATENCY.record(2);
+                    Ok::<_, Infallible>(())
+                }));
+                inner.oneshot(request).await?;
+                ORDERS_CREATED.record(3);
                 Ok::<_, Infallible>(())
-            }));
-            inner.oneshot(request).await?;
-            ORDERS_CREATED.record(3);
-            Ok::<_, Infallible>(())
-        });
+            });
     service.oneshot(event("one")).await.unwrap();
     let objects = objects(&outer_output);
     assert_eq!(objects.len(), 1);
@@ -509,7 +396,7 @@ async fn a_layer_that_is_there_twice_writes_once_for_the_outer_one() {
 async fn a_second_attempt_within_the_invocation_is_written_as_a_whole_too() {
     let (layer, output) = layer();
     let invocation = Mutex::new(None);
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
         ORDERS_CREATED.record(1);
         ORDERS_CREATED.record(2);
         *invocation.lock().unwrap() = Invocation::current();
@@ -537,7 +424,7 @@ async fn disabled_metrics_write_nothing_and_warn_of_nothing() {
     let service = MetricsLayer::from_env(&env)
         .unwrap()
         .with_writer(output.clone())
-        .layer(service_fn(async |_: LambdaEvent<()>| {
+        .layer(service_fn(|_: LambdaEvent<()>| async {
             for _ in 0..300 {
                 ORDERS_CREATED.record(1);
             }
@@ -552,7 +439,7 @@ async fn disabled_metrics_write_nothing_and_warn_of_nothing() {
 
 #[tokio::test]
 async fn more_than_a_hundred_metrics_or_values_leave_in_several_objects() {
-    let objects = objects_of(async || {
+    let objects = objects_of(|| async {
         metrics::add_dimension("shop", "a");
         for count in 0..250 {
             Metric::try_new(format!("Metric{count}"), Unit::Count)
@@ -584,7 +471,7 @@ async fn what_cloudwatch_would_not_take_is_left_out_with_a_warning_that_names_it
     }
 
     let (warnings, _guard) = Warnings::listen();
-    let objects = objects_of(async || {
+    let objects = objects_of(|| async {
         ORDERS_CREATED.record(1);
         metrics::add_dimension("shop", "a");
         metrics::add_metadata("order", 1);
@@ -609,17 +496,14 @@ async fn what_cloudwatch_would_not_take_is_left_out_with_a_warning_that_names_it
     assert_eq!(objects[0]["OrdersCreated"], json!([1, 2]));
     assert_eq!(objects[0].as_object().unwrap().len(), 5);
     let warnings = warnings.take();
+    // Each kind once.
     let named = [
         r#"value NaN of metric "OrdersCreated" is not a number within ±2^360"#,
-        r#"value inf of metric "OrdersCreated" is not a number within ±2^360"#,
-        r#"value 1e300 of metric "OrdersCreated" is not a number within ±2^360"#,
         r#"metric "OrdersCreated" takes no duration: its unit is Count"#,
         r#"metric "OrdersCreated" in Bytes has already been recorded in Count"#,
         r#"the name "shop" is already taken by a dimension"#,
-        r#"the name "order" is already taken by metadata"#,
         r#"name of dimension "zoë" is not printable ASCII"#,
         r#"value of dimension "customer" is not printable ASCII"#,
-        r#"the name "OrdersCreated" is already taken by a metric"#,
         r#"metadata "broken" cannot be serialised source=broken"#,
     ];
     assert_eq!(warnings.len(), named.len(), "{warnings:#?}");
@@ -632,7 +516,7 @@ async fn what_cloudwatch_would_not_take_is_left_out_with_a_warning_that_names_it
 #[tokio::test]
 async fn the_thirty_first_dimension_is_left_out_and_the_metrics_are_not() {
     let (warnings, _guard) = Warnings::listen();
-    let objects = objects_of(async || {
+    let objects = objects_of(|| async {
         for count in 1..=30 {
             metrics::add_dimension(format!("d{count}"), count);
         }
@@ -646,47 +530,11 @@ async fn the_thirty_first_dimension_is_left_out_and_the_metrics_are_not() {
     assert!(warnings[0].contains(r#"dimension "d30" is one too many"#));
 }
 
-/// As large as can be: names and values that double when they are escaped, and long numbers.
-#[tokio::test]
-async fn the_largest_object_is_a_log_event_because_metadata_is_left_out() {
-    let (warnings, _guard) = Warnings::listen();
-    let objects = objects_of(async || {
-        let long = |length: usize, number: usize| format!("{number:\"<length$}");
-        for number in 1..30 {
-            metrics::add_dimension(long(250, number), long(1024, 0));
-        }
-        metrics::add_metadata("small", 1);
-        metrics::add_metadata("large", "x".repeat(500_000));
-        metrics::add_metadata("too much", "x".repeat(30_000));
-        metrics::add_metadata("\u{1b}".repeat(10_000), 1);
-        metrics::add_metadata("small", 2);
-        for number in 0..100 {
-            let metric = Metric::try_new(long(255, number), Unit::KilobytesPerSecond);
-            let metric = metric.unwrap().high_resolution();
-            // The hundredth metric is written with its first value.
-            for _ in 0..if number < 99 { 99 } else { 1 } {
-                metric.record(-1.234_567_890_123_456_7e-101);
-            }
-        }
-    })
-    .await;
-    assert_eq!(objects.len(), 1);
-    assert_eq!(names(&objects[0]).len(), 100);
-    assert_eq!(objects[0]["small"], 2);
-    assert_eq!(objects[0]["large"].as_str().unwrap().len(), 500_000);
-    assert!(objects[0].get("too much").is_none());
-    let warnings = warnings.take();
-    assert_eq!(warnings.len(), 2, "{warnings:#?}");
-    let expected = r#"metadata "too much" is too much: there is room for 524288 bytes in all"#;
-    assert!(warnings[0].contains(expected), "{}", warnings[0]);
-    assert!(warnings[1].contains(r"\u{1b}"));
-}
-
 #[cfg(feature = "http")]
 #[tokio::test]
 async fn an_http_request_has_metrics_of_the_invocation_whose_context_it_carries() {
     let (layer, output) = layer();
-    let service = layer.layer(service_fn(async |_: http::Request<()>| {
+    let service = layer.layer(service_fn(|_: http::Request<()>| async {
         ORDERS_CREATED.record(1);
         let invocation = Invocation::current().unwrap();
         metrics::add_metadata("request_id", &invocation.context().request_id);
@@ -721,7 +569,7 @@ async fn what_is_recorded_where_nobody_writes_it_is_warned_of() {
 async fn what_is_recorded_without_a_metrics_layer_around_is_warned_of() {
     let (warnings, _guard) = Warnings::listen();
     let service =
-        powertools::logging::LoggingLayer::new().layer(service_fn(async |_: LambdaEvent<()>| {
+        powertools::logging::LoggingLayer::new().layer(service_fn(|_: LambdaEvent<()>| async {
             ORDERS_CREATED.record(1);
             Ok::<_, Infallible>(())
         }));
@@ -734,7 +582,7 @@ async fn what_is_recorded_without_a_metrics_layer_around_is_warned_of() {
 #[tokio::test]
 async fn metadata_that_is_json_already_stays_on_the_line() {
     let raw: Box<RawValue> = serde_json::from_str("{\n\t\"a\": \"b\\nc\",\r\n\"d\": []}").unwrap();
-    let objects = objects_of(async || {
+    let objects = objects_of(|| async {
         metrics::add_metadata("raw", &raw);
         ORDERS_CREATED.record(1);
     })
@@ -774,7 +622,7 @@ async fn metrics_may_be_recorded_from_within_what_the_metrics_call() {
     let (layer, output) = layer();
     let service = layer
         .with_writer(Recording(output.clone()))
-        .layer(service_fn(async |_: LambdaEvent<()>| {
+        .layer(service_fn(|_: LambdaEvent<()>| async {
             metrics::add_dimension("shop", Shown);
             metrics::add_metadata("order", Shown);
             for _ in 0..100 {
@@ -805,7 +653,7 @@ async fn a_writer_that_fails_does_not_fail_the_invocation() {
     let (layer, _) = layer();
     let service = layer
         .with_writer(Broken)
-        .layer(service_fn(async |_: LambdaEvent<()>| {
+        .layer(service_fn(|_: LambdaEvent<()>| async {
             ORDERS_CREATED.record(1);
             Ok::<_, Infallible>("answer")
         }));
@@ -841,107 +689,410 @@ fn layer_service_and_future_go_where_their_parts_go() {
     shared::<MetricsService<()>>();
     shared::<Metrics>();
     shared::<Metric>();
+    shared::<SingleMetric<'static>>();
     sent::<ResponseFuture<std::future::Ready<()>>>();
     sent::<MetricsError>();
 }
 
-/// What a handler may do to its metrics.
-#[derive(Clone, Debug)]
-enum Step {
-    Record { metric: usize, values: Vec<f64> },
-    Dimension(String, String),
-    Metadata(String, u32),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let value = prop_oneof![
-        (-1000..1000_i32).prop_map(f64::from),
-        -1e6..1e6_f64,
-        prop::num::f64::ANY,
-    ];
-    // Few enough to meet again, and to collide with each other.
-    let name = prop_oneof!["[a-c]", ".{0,3}", "Metric[0-9]{1,3}", "[ -~]{240,260}"];
-    let step = prop_oneof![
-        6 => (0..260_usize, prop::collection::vec(value, 1..4))
-            .prop_map(|(metric, values)| Step::Record { metric, values }),
-        1 => (0..3_usize, 90..300_usize).prop_map(|(metric, count)| Step::Record {
-            metric,
-            values: (0..count).map(|value| value as f64).collect(),
-        }),
-        2 => (name.clone(), "[ -~]{0,9}").prop_map(|(name, value)| Step::Dimension(name, value)),
-        1 => (name, any::<u32>()).prop_map(|(key, value)| Step::Metadata(key, value)),
-    ];
-    prop::collection::vec(step, 0..400)
-}
-
-/// Values by metric, as bits: they come back exactly.
-type Recorded = BTreeMap<String, Vec<u64>>;
-
-/// Runs the steps; returns what has to be written, and what was.
-async fn run_steps(steps: &[Step]) -> (Recorded, Recorded) {
-    let units = [Unit::Count, Unit::Milliseconds, Unit::BytesPerSecond];
-    let (warnings, _guard) = Warnings::listen();
+/// A point in time, and a layer for which it is now.
+fn layer_at(now: SystemTime) -> (MetricsLayer, Captured) {
     let (layer, output) = layer();
-    let recorded = Mutex::new(Recorded::new());
-    let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
-        let mut other_names = BTreeSet::new();
-        for step in steps {
-            match step.clone() {
-                Step::Record { metric, values } => {
-                    let unit = units[metric % 3];
-                    let metric = Metric::try_new(format!("Metric{metric}"), unit).unwrap();
-                    for value in values {
-                        warnings.take();
-                        metric.record(value);
-                        let is_left_out = !warnings.take().is_empty();
-                        let in_range = value.abs() <= 2_f64.powi(360);
-                        if in_range && !other_names.contains(metric.name()) {
-                            assert!(!is_left_out, "{metric:?} {value}");
-                        }
-                        if !in_range {
-                            assert!(is_left_out, "{metric:?} {value}");
-                        }
-                        if !is_left_out {
-                            let mut recorded = recorded.lock().unwrap();
-                            let values = recorded.entry(metric.name().to_owned()).or_default();
-                            values.push((value + 0.0).to_bits());
-                        }
-                    }
-                }
-                Step::Dimension(name, value) => {
-                    other_names.insert(name.clone());
-                    metrics::add_dimension(name, value);
-                }
-                Step::Metadata(key, value) => {
-                    other_names.insert(key.clone());
-                    metrics::add_metadata(key, value);
-                }
-            }
-        }
-        Ok::<_, Infallible>(())
-    }));
+    (layer.with_clock(move || now), output)
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(1_795_392_000_000)
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[test]
+fn what_is_left_out_has_an_error_of_its_kind() {
+    let (layer, output) = layer();
+    let metrics = layer.recorder();
+    metrics.try_record(&ORDERS_CREATED, 1).unwrap();
+    metrics.try_add_metadata("order", 1).unwrap();
+    metrics.try_add_dimension("shop", "a").unwrap();
+    metrics.try_add_dimensions([("tenant", "t1")]).unwrap();
+
+    use MetricsError as Error;
+    let value = metrics.try_record(&ORDERS_CREATED, f64::NAN);
+    assert!(matches!(value, Err(Error::Value { .. })));
+    let unit = metrics.try_record(&Metric::new("OrdersCreated", Unit::Bytes), 1);
+    assert!(matches!(unit, Err(Error::UnitMismatch { .. })));
+    let duration = metrics.try_record(&ORDERS_CREATED, HOUR);
+    assert!(matches!(duration, Err(Error::NotATime { .. })));
+    for name in ["shop", "tenant", "service", "order"] {
+        let taken = metrics.try_record(&Metric::new(name, Unit::Count), 1);
+        assert!(matches!(taken, Err(Error::NameTaken { .. })), "{name}");
+    }
+    let name = metrics.try_add_dimension("", "a");
+    assert!(matches!(name, Err(Error::DimensionName { .. })));
+    let value = metrics.try_add_dimension("a", "\u{0}");
+    assert!(matches!(value, Err(Error::DimensionValue { .. })));
+    let conflict = metrics.try_add_dimension("tenant", "t2");
+    assert!(matches!(conflict, Err(Error::DimensionConflict { .. })));
+    let too_many = metrics.try_add_dimensions((0..28).map(|count| (format!("d{count}"), count)));
+    assert!(matches!(
+        too_many,
+        Err(Error::TooManyDimensions { limit: 30, .. })
+    ));
+    let timestamp = metrics.try_set_timestamp(UNIX_EPOCH);
+    assert!(matches!(timestamp, Err(Error::Timestamp { .. })));
+    let metadata = metrics.try_add_metadata("large", "x".repeat(600_000));
+    assert!(matches!(metadata, Err(Error::TooMuchMetadata { .. })));
+
+    metrics.try_flush().unwrap();
+    assert!(matches!(metrics.try_flush(), Err(Error::Empty)));
+    let objects = objects(&output);
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0]["OrdersCreated"], 1);
+    assert_eq!(sets(&objects[0]), [vec!["shop", "service"], vec!["tenant"]]);
+}
+
+#[tokio::test]
+async fn further_dimension_sets_have_the_default_dimensions_and_their_own() {
+    let (layer, output) = layer();
+    let service =
+        layer
+            .default_dimension("stage", "prod")
+            .layer(service_fn(|_: LambdaEvent<()>| async {
+                metrics::add_dimensions([("tenant", "t1"), ("region", "eu")]);
+                metrics::add_dimension("shop", "a");
+                metrics::add_dimensions([("region", "eu")]);
+                // What is there already, in whatever order.
+                metrics::add_dimensions([("region", "eu"), ("tenant", "t1")]);
+                metrics::add_dimensions([("shop", "a"), ("service", "orders")]);
+                ORDERS_CREATED.record(1);
+                Ok::<_, Infallible>(())
+            }));
     service.oneshot(event("one")).await.unwrap();
 
-    let mut written = Recorded::new();
-    for (object, line) in objects(&output).iter().zip(output.lines()) {
-        // `Value` rounds some floats when it reads them.
-        let exact: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&line).unwrap();
-        for name in names(object) {
-            let values = exact[&name].get().trim_matches(['[', ']']).split(',');
-            let values = values.map(|value| value.parse::<f64>().unwrap().to_bits());
-            written.entry(name).or_default().extend(values);
-        }
-    }
-    (recorded.into_inner().unwrap(), written)
+    let line = &output.lines()[0];
+    let object = &objects(&output)[0];
+    assert_eq!(
+        object["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+        json!([
+            ["stage", "shop", "service"],
+            ["stage", "tenant", "region"],
+            ["stage", "region"],
+        ])
+    );
+    let members = concat!(
+        r#""stage":"prod","shop":"a","service":"orders","tenant":"t1","region":"eu","#,
+        r#""OrdersCreated":1}"#
+    );
+    assert!(line.ends_with(members), "{line}");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+#[tokio::test]
+async fn blank_dimensions_of_a_set_are_left_out_and_what_is_left_empty_is_no_set() {
+    let (warnings, _guard) = Warnings::listen();
+    let objects = objects_of(|| async {
+        metrics::add_dimensions([("", "a"), ("tenant", "t1"), ("region", "  ")]);
+        metrics::add_dimensions([("region", "")]);
+        metrics::add_dimensions([] as [(&str, &str); 0]);
+        metrics::add_dimensions([("zoë", "a"), ("region", "eu")]);
+        ORDERS_CREATED.record(1);
+    })
+    .await;
+    assert_eq!(sets(&objects[0]), [vec!["service"], vec!["tenant"]]);
+    let warnings = warnings.take();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert!(warnings[0].contains(r#"name of dimension "" is blank"#));
+    assert!(warnings[1].contains(r#"value of dimension "region" is blank"#));
+}
 
-    #[test]
-    fn whatever_is_recorded_leaves_exactly_once_within_all_limits(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (recorded, written) = runtime.block_on(run_steps(&steps));
-        prop_assert_eq!(recorded, written);
+#[tokio::test]
+async fn a_time_within_two_weeks_and_two_hours_is_that_of_the_metrics() {
+    for time in [now() - 14 * 24 * HOUR, now(), now() + 2 * HOUR] {
+        let (layer, output) = layer_at(now());
+        let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+            metrics::set_timestamp(time);
+            for _ in 0..101 {
+                LATENCY.record(1);
+            }
+            Ok::<_, Infallible>(())
+        }));
+        service.oneshot(event("one")).await.unwrap();
+        let expected = time.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let objects = objects(&output);
+        assert_eq!(objects.len(), 2);
+        // What was written because it was full has the time too.
+        assert!(
+            objects
+                .iter()
+                .all(|object| object["_aws"]["Timestamp"] == expected)
+        );
     }
+}
+
+#[tokio::test]
+async fn a_time_that_cloudwatch_does_not_take_is_left_out_with_a_warning() {
+    let millisecond = Duration::from_millis(1);
+    let too_old = now() - 14 * 24 * HOUR - millisecond;
+    for time in [too_old, now() + 2 * HOUR + millisecond, UNIX_EPOCH - HOUR] {
+        let (warnings, _guard) = Warnings::listen();
+        let (layer, output) = layer_at(now());
+        let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+            metrics::set_timestamp(time);
+            ORDERS_CREATED.record(1);
+            Ok::<_, Infallible>(())
+        }));
+        service.oneshot(event("one")).await.unwrap();
+        assert_eq!(
+            objects(&output)[0]["_aws"]["Timestamp"],
+            1_795_392_000_000_u64
+        );
+        let warnings = warnings.take();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("within the last 14 days and the next 2 hours"));
+    }
+}
+
+#[tokio::test]
+async fn a_flush_writes_at_once_and_begins_anew() {
+    let (layer, output) = layer_at(now());
+    let service =
+        layer
+            .default_dimension("stage", "prod")
+            .layer(service_fn(|_: LambdaEvent<()>| async {
+                metrics::add_dimension("stage", "test");
+                metrics::add_dimension("shop", "a");
+                metrics::add_dimensions([("tenant", "t1")]);
+                metrics::add_metadata("order", 1);
+                metrics::set_timestamp(now() - HOUR);
+                // Nothing to write, so nothing happens.
+                metrics::flush();
+                ORDERS_CREATED.record(1);
+                metrics::flush();
+                assert_eq!(objects(&output).len(), 1);
+                ORDERS_CREATED.record(2);
+                Ok::<_, Infallible>(())
+            }));
+    service.oneshot(event("one")).await.unwrap();
+
+    let objects = objects(&output);
+    assert_eq!(objects.len(), 2);
+    assert_eq!(objects[0]["order"], 1);
+    assert_eq!(objects[0]["stage"], "test");
+    assert_eq!(
+        objects[0]["_aws"]["Timestamp"],
+        1_795_392_000_000_u64 - 3_600_000
+    );
+    assert_eq!(
+        sets(&objects[0]),
+        [vec!["stage", "shop", "service"], vec!["stage", "tenant"]]
+    );
+    assert_eq!(objects[1]["OrdersCreated"], 2);
+    assert_eq!(objects[1]["stage"], "prod");
+    assert_eq!(objects[1]["_aws"]["Timestamp"], 1_795_392_000_000_u64);
+    assert_eq!(sets(&objects[1]), [["stage", "service"]]);
+    assert!(objects[1].get("order").is_none());
+}
+
+#[tokio::test]
+async fn a_warning_of_each_kind_is_enough_until_the_next_flush() {
+    let (warnings, _guard) = Warnings::listen();
+    objects_of(|| async {
+        for _ in 0..1000 {
+            ORDERS_CREATED.record(f64::NAN);
+            metrics::add_dimension("", "a");
+        }
+        ORDERS_CREATED.record(1);
+        metrics::flush();
+        ORDERS_CREATED.record(f64::NAN);
+    })
+    .await;
+    let warnings = warnings.take();
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
+}
+
+#[tokio::test]
+async fn a_single_metric_is_an_object_of_its_own_and_written_at_once() {
+    let (layer, output) = layer_at(now());
+    let service =
+        layer
+            .default_dimension("stage", "prod")
+            .layer(service_fn(|_: LambdaEvent<()>| async {
+                metrics::add_dimension("shop", "a");
+                metrics::add_metadata("order", 1);
+                metrics::set_timestamp(now() - HOUR);
+                ORDERS_CREATED.record(1);
+                LATENCY
+                    .single(Duration::from_millis(7))
+                    .dimension("provider", "other")
+                    .dimension("provider", "acme")
+                    .metadata("attempt", 2)
+                    .emit();
+                assert_eq!(output.lines().len(), 1);
+                LATENCY
+                    .single(8)
+                    .namespace("Billing")
+                    .default_dimensions()
+                    .dimension("stage", "test")
+                    .emit();
+                ORDERS_CREATED.single(9).emit();
+                Ok::<_, Infallible>(())
+            }));
+    service.oneshot(event("one")).await.unwrap();
+
+    assert_eq!(
+        output.lines()[0],
+        concat!(
+            r#"{"_aws":{"Timestamp":1795392000000,"CloudWatchMetrics":[{"Namespace":"Shop","#,
+            r#""Dimensions":[["provider","service"]],"#,
+            r#""Metrics":[{"Name":"Latency","Unit":"Milliseconds"}]}]},"#,
+            r#""provider":"acme","service":"orders","attempt":2,"Latency":7}"#
+        )
+    );
+    let objects = objects(&output);
+    assert_eq!(objects.len(), 4);
+    assert_eq!(
+        objects[1]["_aws"]["CloudWatchMetrics"][0]["Namespace"],
+        "Billing"
+    );
+    assert_eq!(dimensions(&objects[1]), ["stage", "service"]);
+    assert_eq!(objects[1]["stage"], "test");
+    assert_eq!(dimensions(&objects[2]), ["service"]);
+    assert_eq!(dimensions(&objects[3]), ["stage", "shop", "service"]);
+    assert_eq!(objects[3]["OrdersCreated"], 1);
+    assert!(objects[3].get("Latency").is_none());
+}
+
+#[test]
+fn a_single_metric_is_the_object_of_its_docs() {
+    let docs = include_str!("../src/metrics/single.rs").lines();
+    let shown = docs
+        .skip_while(|line| *line != "/// ```json")
+        .nth(1)
+        .unwrap();
+    let (layer, output) = layer_at(now());
+    Metric::new("Payments", Unit::Count)
+        .single(1)
+        .with_metrics(&layer.recorder())
+        .dimension("provider", "acme")
+        .metadata("order_id", "a1")
+        .emit();
+    assert_eq!(format!("/// {}", output.lines()[0]), shown);
+}
+
+#[tokio::test]
+async fn a_single_metric_is_checked_like_all_others() {
+    struct Broken;
+    impl Serialize for Broken {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("broken"))
+        }
+    }
+
+    let (warnings, _guard) = Warnings::listen();
+    let objects = objects_of(|| async {
+        let orders_created = ORDERS_CREATED;
+        let metric = orders_created.single(1);
+        let many = (0..30).fold(metric.clone(), |metric, count| {
+            metric.dimension(format!("d{count}"), count)
+        });
+        use MetricsError as Error;
+        let refused = [
+            ORDERS_CREATED.single(f64::INFINITY).try_emit(),
+            ORDERS_CREATED.single(HOUR).try_emit(),
+            metric.clone().dimension("zoë", 1).try_emit(),
+            metric.clone().dimension("OrdersCreated", 1).try_emit(),
+            metric.clone().metadata("service", 1).try_emit(),
+            metric.clone().metadata("broken", Broken).try_emit(),
+            metric.clone().namespace(":").try_emit(),
+            many.clone().try_emit(),
+        ]
+        .map(|result| result.unwrap_err());
+        let [
+            value,
+            not_a_time,
+            name,
+            taken,
+            taken_too,
+            metadata,
+            namespace,
+            too_many,
+        ] = refused;
+        assert!(matches!(value, Error::Value { .. }));
+        assert!(matches!(not_a_time, Error::NotATime { .. }));
+        assert!(matches!(name, Error::DimensionName { .. }));
+        assert!(matches!(taken, Error::NameTaken { .. }));
+        assert!(matches!(taken_too, Error::NameTaken { .. }));
+        assert!(matches!(metadata, Error::Metadata { .. }));
+        assert!(matches!(namespace, Error::Namespace { .. }));
+        assert!(matches!(too_many, Error::TooManyDimensions { .. }));
+
+        // Without a `Result` there is a warning, and the rest is written.
+        many.emit();
+        metric.dimension("zoë", 1).metadata("broken", Broken).emit();
+        ORDERS_CREATED.single(f64::NAN).emit();
+    })
+    .await;
+    assert_eq!(objects.len(), 2);
+    assert_eq!(dimensions(&objects[0]).len(), 30);
+    assert_eq!(dimensions(&objects[1]), ["service"]);
+    let warnings = warnings.take();
+    let named = [
+        r#"dimension "d29" is one too many"#,
+        r#"name of dimension "zoë""#,
+        r#"metadata "broken""#,
+        r#"value NaN of metric "OrdersCreated""#,
+    ];
+    assert_eq!(warnings.len(), named.len(), "{warnings:#?}");
+    for (warning, named) in warnings.iter().zip(named) {
+        assert!(warning.contains(named), "{warning} should name {named}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_metric_of_a_thread_is_that_of_its_handle() {
+    let objects = objects_of(|| async {
+        let metrics = metrics::current().unwrap();
+        let single = move || ORDERS_CREATED.single(1).with_metrics(&metrics).emit();
+        tokio::task::spawn_blocking(single).await.unwrap();
+    })
+    .await;
+    assert_eq!(objects[0]["OrdersCreated"], 1);
+}
+
+/// What is bad costs itself, and nothing else.
+#[tokio::test]
+async fn bad_input_never_fails_the_invocation() {
+    let (warnings, _guard) = Warnings::listen();
+    let (layer, output) = layer();
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+        ORDERS_CREATED.record(1);
+        for name in ["", " ", "\n", &"n".repeat(256), "_aws", "zoë"] {
+            let metric = Metric::try_new(name.to_owned(), Unit::Count);
+            assert!(
+                matches!(metric, Err(MetricsError::MetricName { .. })),
+                "{name:?}"
+            );
+            metrics::add_dimension(name.to_owned(), 1);
+            metrics::add_dimensions([(name.to_owned(), 1)]);
+        }
+        for unit in ["", "count", "Counts", "Bytes/second", "Seconds "] {
+            let unit = unit.parse::<Unit>();
+            assert!(matches!(unit, Err(MetricsError::Unit { .. })), "{unit:?}");
+        }
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX] {
+            ORDERS_CREATED.record(value);
+        }
+        for count in 0..100 {
+            metrics::add_dimension(format!("d{count}"), count);
+        }
+        metrics::add_metadata("_aws", 1);
+        metrics::set_timestamp(UNIX_EPOCH);
+        ORDERS_CREATED.record(2);
+        Ok::<_, Infallible>("answer")
+    }));
+    assert_eq!(service.oneshot(event("one")).await, Ok("answer"));
+    let objects = objects(&output);
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0]["OrdersCreated"], json!([1, 2]));
+    assert_eq!(dimensions(&objects[0]).len(), 30);
+    let warnings = warnings.take();
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
 }

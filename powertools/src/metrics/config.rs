@@ -1,10 +1,18 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::{
-    Metric, Unit,
-    batch::{Batch, Configured, Series},
+    Metric, MetricsError, Unit,
+    batch::{Batch, Configured, Flushed, Series},
+    compat::Toolkit,
     dimension::Dimension,
-    emf,
+    emf::{self, Frame},
+    limits::{TIMESTAMP_FUTURE, TIMESTAMP_PAST},
+    lines::Lines,
 };
 use crate::{Invocation, output::Output};
 
@@ -14,56 +22,237 @@ const FUNCTION_NAME: &str = "function_name";
 pub(super) const SERVICE: &str = "service";
 
 /// What the layer was given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Config {
+    /// Empty if there is none.
     pub(super) namespace: String,
     pub(super) configured: Configured,
     pub(super) cold_start: bool,
     pub(super) function_name: Option<String>,
     pub(super) disabled: bool,
-    pub(super) output: Output,
+    pub(super) destination: Destination,
+    pub(super) compat: Option<Toolkit>,
+    pub(super) clock: Clock,
+    pub(super) frame: CachedFrame,
 }
 
+/// Where metrics go.
+#[derive(Clone, Debug)]
+pub(super) enum Destination {
+    /// To log lines in the embedded metric format.
+    Lines(Output),
+    /// To something else.
+    #[cfg_attr(
+        not(feature = "metrics-cloudwatch"),
+        allow(dead_code, reason = "the only one there is")
+    )]
+    Sink(Arc<dyn Sink>),
+}
+
+/// Takes metrics in another form than EMF.
+pub(super) trait Sink: fmt::Debug + Send + Sync {
+    /// Takes what was flushed.
+    ///
+    /// The recorder is locked meanwhile: what is called here must neither wait, nor log, nor record.
+    fn take(&self, flushed: &Flushed<'_>);
+
+    /// Does what taking has left to do. No lock is held.
+    fn taken(&self);
+}
+
+/// Tells the time.
+#[derive(Clone)]
+pub(super) struct Clock(pub(super) Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+/// What all objects without dimensions of their own begin with, made with the first of them. A
+/// clone may be changed, so it begins without.
+#[derive(Debug, Default)]
+pub(super) struct CachedFrame(OnceLock<Frame>);
+
 impl Config {
-    /// Writes what a batch holds as one line, and leaves it without metrics.
-    pub(super) fn drain(&self, batch: &mut Batch) -> Option<Vec<u8>> {
-        if batch.series.is_empty() {
-            return None;
+    /// Returns what services and recorders share.
+    pub(super) fn prepared(&self) -> Arc<Self> {
+        let mut config = self.clone();
+        if let Some(toolkit) = config.compat {
+            toolkit.prepare(&mut config.configured);
         }
-        let line = emf::line(
-            timestamp(),
-            &self.namespace,
-            batch.effective_dimensions(&self.configured),
-            &batch.metadata,
-            &batch.series,
-        );
+        Arc::new(config)
+    }
+
+    /// Makes a dimension by the rules. Runs the value's own code, so no lock may be held.
+    pub(super) fn dimension(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        value: &impl fmt::Display,
+    ) -> Result<Dimension, MetricsError> {
+        match self.compat {
+            None => Dimension::new(name, value),
+            Some(toolkit) => toolkit.dimension(name.into(), value.to_string()),
+        }
+    }
+
+    /// Appends what a batch holds as lines, or gives it to the sink, and leaves the batch without
+    /// metrics.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no namespace; the metrics are lost.
+    pub(super) fn drain(&self, batch: &mut Batch, lines: &mut Lines) -> Result<(), MetricsError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let result = if self.namespace.is_empty() {
+            Err(MetricsError::MissingNamespace)
+        } else {
+            let flushed = Flushed {
+                timestamp: batch.timestamp.unwrap_or_else(|| self.timestamp()),
+                namespace: &self.namespace,
+                sets: batch.dimension_sets(&self.configured),
+                metadata: &batch.metadata,
+                series: &batch.series,
+            };
+            if !batch.series.is_empty() {
+                self.emit(&flushed, lines);
+            }
+            for group in &batch.groups {
+                let flushed = Flushed {
+                    sets: batch.first_set(&self.configured, &group.dimensions),
+                    series: &group.series,
+                    ..flushed
+                };
+                self.emit(&flushed, lines);
+            }
+            Ok(())
+        };
         batch.series.clear();
-        Some(line)
+        batch.groups.clear();
+        result
+    }
+
+    /// Appends an object as one line, or as several if it is too large for one, or gives it to the
+    /// sink.
+    pub(super) fn emit(&self, flushed: &Flushed<'_>, lines: &mut Lines) {
+        match (&self.destination, self.compat) {
+            (Destination::Sink(sink), _) => sink.take(flushed),
+            (Destination::Lines(_), None) => {
+                let frame = self.frame(flushed);
+                lines.push(flushed, |line, flushed| emf::write(line, flushed, frame));
+            }
+            (Destination::Lines(_), Some(toolkit)) => {
+                lines.push(flushed, |line, flushed| toolkit.write(line, flushed));
+            }
+        }
+    }
+
+    /// Writes the lines of [`emit`](Self::emit), each in one write. No lock may be held.
+    pub(super) fn write(&self, lines: &Lines) {
+        match &self.destination {
+            Destination::Sink(sink) => sink.taken(),
+            Destination::Lines(output) => {
+                for line in lines.iter() {
+                    output.write_line(line);
+                }
+            }
+        }
+    }
+
+    /// Returns the part of the object that all have whose dimensions are the configured ones.
+    fn frame(&self, flushed: &Flushed<'_>) -> Option<&Frame> {
+        let sets = &flushed.sets;
+        let has_configured_only = sets.added.is_empty()
+            && sets.own.is_empty()
+            && sets.more.is_empty()
+            && std::ptr::eq(sets.configured, &*self.configured.dimensions)
+            && std::ptr::eq(flushed.namespace, &*self.namespace)
+            && sets.service.is_some() == self.configured.service.is_some();
+        has_configured_only
+            .then(|| (self.frame.0).get_or_init(|| Frame::new(flushed.namespace, flushed.sets)))
     }
 
     /// Writes the line that says that an invocation is a cold start.
     ///
     /// It is an object of its own: the other metrics are not to be split by the function's name.
-    pub(super) fn cold_start_line(&self, invocation: &Invocation) -> Vec<u8> {
+    pub(super) fn write_cold_start(&self, invocation: &Invocation) {
         let name = self
             .function_name
             .as_deref()
             .unwrap_or(&invocation.context().env_config.function_name);
         // Outside of Lambda there may be none.
         let function_name = Dimension::new(FUNCTION_NAME, &name).ok();
-        emf::line(
-            timestamp(),
-            &self.namespace,
-            function_name.iter().chain(&self.configured.service),
-            &[],
-            &[Series::new(COLD_START, 1.0)],
-        )
+        let configured = Configured {
+            dimensions: function_name.into_iter().collect(),
+            service: self.configured.service.clone(),
+            rules: self.configured.rules,
+        };
+        let mut lines = Lines::default();
+        let flushed = Flushed {
+            timestamp: self.timestamp(),
+            namespace: &self.namespace,
+            sets: configured.sets(&[]),
+            metadata: &[],
+            series: &[Series::new(COLD_START, 1.0)],
+        };
+        self.emit(&flushed, &mut lines);
+        self.write(&lines);
+    }
+
+    /// Returns the time now: epoch, in milliseconds.
+    pub(super) fn timestamp(&self) -> u64 {
+        milliseconds(self.clock.now()).unwrap_or(0)
+    }
+
+    /// Returns a time as it is in an object, and whether CloudWatch takes it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if CloudWatch does not, and neither do the rules.
+    pub(super) fn check_timestamp(
+        &self,
+        timestamp: SystemTime,
+    ) -> Result<(u64, bool), MetricsError> {
+        let now = self.clock.now();
+        let in_window = match timestamp.duration_since(now) {
+            Ok(ahead) => ahead <= TIMESTAMP_FUTURE,
+            Err(back) => back.duration() <= TIMESTAMP_PAST,
+        };
+        match milliseconds(timestamp) {
+            Some(ms) if in_window || self.configured.rules.any_timestamp => Ok((ms, in_window)),
+            _ => Err(MetricsError::Timestamp { timestamp }),
+        }
     }
 }
 
-fn timestamp() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+impl Clock {
+    pub(super) fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(SystemTime::now))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Default for Destination {
+    fn default() -> Self {
+        Self::Lines(Output::default())
+    }
+}
+
+impl Clone for CachedFrame {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+fn milliseconds(time: SystemTime) -> Option<u64> {
+    let since: Duration = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }

@@ -2,13 +2,15 @@
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use std::{fmt, io::Write};
+use std::fmt;
 
 use serde::Serialize;
 
 use super::{
-    batch::{Metadata, Series},
-    dimension::Dimension,
+    Metric,
+    batch::{Flushed, Metadata, Series},
+    dimension::{Dimension, DimensionSet, DimensionSets},
+    limits::is_plain,
 };
 
 /// What a member of an EMF object is. All are members of one object, so a name is of one kind.
@@ -39,90 +41,138 @@ impl fmt::Display for Member {
 /// Integers up to here are exact in a 64-bit float, and are written as integers.
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
-/// What an object takes besides its metrics, roughly, in bytes.
-const ENVELOPE_SIZE: usize = 256;
-/// What a metric takes, roughly, in bytes.
-const METRIC_SIZE: usize = 64;
+/// The parts of an object that depend on nothing but its namespace and dimensions.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// Everything between the timestamp and the metrics' directives.
+    head: Vec<u8>,
+    /// The dimensions as members.
+    members: Vec<u8>,
+}
 
-/// Writes an object as one line, its end included.
-pub(super) fn line<'a>(
-    timestamp: u64,
-    namespace: &str,
-    dimensions: impl Iterator<Item = &'a Dimension> + Clone,
-    metadata: &[Metadata],
-    series: &[Series],
-) -> Vec<u8> {
-    let mut line = Vec::with_capacity(ENVELOPE_SIZE + series.len() * METRIC_SIZE);
+impl Frame {
+    pub(super) fn new(namespace: &str, sets: DimensionSets<'_>) -> Self {
+        let (mut head, mut members) = (Vec::new(), Vec::new());
+        write_head(&mut head, namespace, sets);
+        write_dimensions(&mut members, sets);
+        Self { head, members }
+    }
+}
+
+/// Writes an object.
+pub(super) fn write(line: &mut Vec<u8>, flushed: &Flushed<'_>, frame: Option<&Frame>) {
+    write_start(line, flushed.timestamp);
+    match frame {
+        Some(frame) => line.extend_from_slice(&frame.head),
+        None => write_head(line, flushed.namespace, flushed.sets),
+    }
+    write_directives(line, flushed.series);
+    match frame {
+        Some(frame) => line.extend_from_slice(&frame.members),
+        None => write_dimensions(line, flushed.sets),
+    }
+    write_metadata(line, flushed.metadata);
+    for series in flushed.series {
+        write_metric_key(line, &series.metric);
+        write_values(line, series);
+    }
+    line.push(b'}');
+}
+
+pub(super) fn write_start(line: &mut Vec<u8>, timestamp: u64) {
     line.extend_from_slice(br#"{"_aws":{"Timestamp":"#);
-    write_json(&mut line, &timestamp);
+    write_number(line, timestamp);
+}
+
+/// Writes what comes between the timestamp and the metrics' directives.
+pub(super) fn write_head(line: &mut Vec<u8>, namespace: &str, sets: DimensionSets<'_>) {
     line.extend_from_slice(br#","CloudWatchMetrics":[{"Namespace":"#);
-    write_json(&mut line, namespace);
+    write_text(line, namespace);
+    line.extend_from_slice(br#","Dimensions":["#);
+    let write_set = |line: &mut Vec<u8>, set: DimensionSet<'_>| {
+        line.push(b'[');
+        separated(line, set.iter(), |line, dimension| {
+            write_text(line, &dimension.name);
+        });
+        line.push(b']');
+    };
+    if sets.more.is_empty() {
+        write_set(line, sets.primary());
+    } else {
+        separated(line, sets.iter(), write_set);
+    }
+    line.extend_from_slice(br#"],"Metrics":["#);
+}
 
-    line.extend_from_slice(br#","Dimensions":[["#);
-    separated(&mut line, dimensions.clone(), |line, dimension| {
-        write_json(line, &dimension.name);
-    });
-
-    line.extend_from_slice(br#"]],"Metrics":["#);
-    separated(&mut line, series, |line, Series { metric, .. }| {
+/// Writes which of the members are metrics, and ends the directives.
+pub(super) fn write_directives(line: &mut Vec<u8>, series: &[Series]) {
+    separated(line, series, |line, Series { metric, .. }| {
         line.extend_from_slice(br#"{"Name":"#);
-        write_json(line, metric.name());
+        write_name(line, metric);
         line.extend_from_slice(br#","Unit":""#);
         line.extend_from_slice(metric.unit().as_str().as_bytes());
-        line.push(b'"');
-        if metric.is_high_resolution() {
-            line.extend_from_slice(br#","StorageResolution":1"#);
-        }
-        line.push(b'}');
+        line.extend_from_slice(if metric.is_high_resolution() {
+            br#"","StorageResolution":1}"#
+        } else {
+            br#""}"#
+        });
     });
     line.extend_from_slice(b"]}]}");
+}
 
-    for dimension in dimensions {
-        write_key(&mut line, &dimension.name);
-        write_json(&mut line, &dimension.value);
+/// Writes the dimensions as members.
+pub(super) fn write_dimensions(line: &mut Vec<u8>, sets: DimensionSets<'_>) {
+    let write = |line: &mut Vec<u8>, dimension: &Dimension| {
+        write_key(line, &dimension.name);
+        write_text(line, &dimension.value);
+    };
+    if sets.more.is_empty() {
+        sets.primary()
+            .iter()
+            .for_each(|dimension| write(line, dimension));
+    } else {
+        sets.members()
+            .into_iter()
+            .for_each(|dimension| write(line, dimension));
     }
+}
+
+/// Writes the metadata as members.
+pub(super) fn write_metadata(line: &mut Vec<u8>, metadata: &[Metadata]) {
     for Metadata { key, json } in metadata {
-        write_key(&mut line, key);
+        write_key(line, key);
         line.extend_from_slice(json.as_bytes());
     }
-    for series in series {
-        write_key(&mut line, series.metric.name());
-        write_values(&mut line, series);
-    }
-    line.extend_from_slice(b"}\n");
-    line
 }
 
 /// Writes one value as a number, several as an array.
-fn write_values(line: &mut Vec<u8>, series: &Series) {
+pub(super) fn write_values(line: &mut Vec<u8>, series: &Series) {
     if series.more.is_empty() {
         write_value(line, series.first);
         return;
     }
     line.push(b'[');
-    write_value(line, series.first);
-    for value in &series.more {
-        line.push(b',');
-        write_value(line, *value);
-    }
+    separated(line, series.values(), write_value);
     line.push(b']');
 }
 
 fn write_value(line: &mut Vec<u8>, value: f64) {
-    if value.fract() == 0.0 && value.abs() <= EXACT_INTEGERS {
-        write_json(line, &(value as i64));
+    let integer = value as i64;
+    if integer as f64 == value && value.abs() <= EXACT_INTEGERS {
+        write_number(line, integer);
     } else {
-        write_json(line, &value);
+        write_number(line, value);
     }
 }
 
-fn write_key(line: &mut Vec<u8>, name: &str) {
+/// Begins a member.
+pub(super) fn write_key(line: &mut Vec<u8>, name: &str) {
     line.push(b',');
-    write_json(line, name);
+    write_text(line, name);
     line.push(b':');
 }
 
-fn separated<T>(
+pub(super) fn separated<T>(
     line: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,
     write: impl Fn(&mut Vec<u8>, T),
@@ -135,15 +185,49 @@ fn separated<T>(
     }
 }
 
-/// Strings and numbers only: their serialisation cannot fail, nor can writing to memory.
-fn write_json<T: Serialize + ?Sized>(line: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(line.by_ref(), value).expect("strings and numbers are JSON");
+/// Begins a metric's member.
+pub(super) fn write_metric_key(line: &mut Vec<u8>, metric: &Metric) {
+    line.push(b',');
+    write_name(line, metric);
+    line.push(b':');
+}
+
+fn write_name(line: &mut Vec<u8>, metric: &Metric) {
+    if metric.has_plain_name() {
+        write_plain(line, metric.name());
+    } else {
+        write_escaped(line, metric.name());
+    }
+}
+
+/// Writes a string. In nearly all of them nothing is escaped.
+fn write_text(line: &mut Vec<u8>, text: &str) {
+    if is_plain(text) {
+        write_plain(line, text);
+    } else {
+        write_escaped(line, text);
+    }
+}
+
+fn write_plain(line: &mut Vec<u8>, text: &str) {
+    line.push(b'"');
+    line.extend_from_slice(text.as_bytes());
+    line.push(b'"');
+}
+
+fn write_escaped(line: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(line, text).expect("strings are JSON");
+}
+
+/// Writing to memory cannot fail, and no number that gets here is infinite.
+pub(super) fn write_number(line: &mut Vec<u8>, number: impl Serialize) {
+    serde_json::to_writer(line, &number).expect("numbers are JSON");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Metric, Unit};
+    use crate::metrics::Unit;
 
     const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
     const LATENCY: Metric = Metric::new("Latency", Unit::Milliseconds).high_resolution();
@@ -166,38 +250,82 @@ mod tests {
         metadata: &[Metadata],
         series: &[Series],
     ) -> String {
-        let line = line(
-            1_795_392_000_000,
+        let sets = DimensionSets {
+            configured: dimensions,
+            ..DimensionSets::default()
+        };
+        text_of(namespace, sets, metadata, series)
+    }
+
+    fn text_of(
+        namespace: &str,
+        sets: DimensionSets<'_>,
+        metadata: &[Metadata],
+        series: &[Series],
+    ) -> String {
+        let flushed = Flushed {
+            timestamp: 1_795_392_000_000,
             namespace,
-            dimensions.iter(),
+            sets,
             metadata,
             series,
-        );
-        let line = String::from_utf8(line).unwrap();
-        line.strip_suffix('\n').unwrap().to_owned()
+        };
+        let mut line = Vec::new();
+        write(&mut line, &flushed, None);
+        String::from_utf8(line).unwrap()
     }
 
     #[test]
-    fn the_object_of_the_docs_is_what_leaves() {
-        let shown = include_str!("mod.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```json")
-            .nth(1)
-            .unwrap();
+    fn the_objects_of_the_docs_are_what_leaves() {
+        let docs = include_str!("mod.rs").lines();
+        let blocks = docs.clone().zip(docs.skip(1));
+        let shown: Vec<_> = blocks
+            .filter(|(line, _)| *line == "//! ```json")
+            .map(|(_, object)| object.strip_prefix("//! ").unwrap())
+            .collect();
         let metadata = Metadata {
             key: "order_id".into(),
             json: r#""a1""#.to_owned(),
         };
+        let first = [dimension("stage", "prod"), dimension("service", "orders")];
         let object = text(
             "Shop",
-            &[dimension("stage", "prod"), dimension("service", "orders")],
+            &first,
             &[metadata],
             &[
                 series(ORDERS_CREATED, &[1.0]),
                 series(LATENCY, &[12.5, 7.0]),
             ],
         );
-        assert_eq!(format!("//! {object}"), shown);
+        let [stage, service] = first;
+        let sets = DimensionSets {
+            configured: &[stage],
+            service: Some(&service),
+            more: &[vec![dimension("tenant", "t1")]],
+            ..DimensionSets::default()
+        };
+        let with_sets = text_of("Shop", sets, &[], &[series(ORDERS_CREATED, &[1.0])]);
+        assert_eq!([object, with_sets], *shown);
+    }
+
+    #[test]
+    fn an_object_begins_with_its_frame() {
+        let dimensions = [dimension("stage", "prod")];
+        let flushed = Flushed {
+            timestamp: 7,
+            namespace: "Shop",
+            sets: DimensionSets {
+                configured: &dimensions,
+                ..DimensionSets::default()
+            },
+            metadata: &[],
+            series: &[series(LATENCY, &[1.0])],
+        };
+        let frame = Frame::new("Shop", flushed.sets);
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        write(&mut with, &flushed, Some(&frame));
+        write(&mut without, &flushed, None);
+        assert_eq!(with, without);
     }
 
     #[test]

@@ -1,8 +1,11 @@
-use std::fmt;
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use super::{
     Member, Unit, Violation,
-    limits::{DIMENSIONS_PER_SET, METADATA_SIZE},
+    limits::{HIGH_RESOLUTION, METADATA_SIZE, STANDARD_RESOLUTION},
 };
 
 /// Why something is not among the metrics.
@@ -54,12 +57,48 @@ pub enum MetricsError {
         /// What is wrong with its value.
         violation: Violation,
     },
-    /// The metrics have as many dimensions as CloudWatch takes.
-    #[error("dimension {name:?} is one too many: there are {DIMENSIONS_PER_SET} already")]
+    /// The metrics have as many dimensions as there may be, in all their sets.
+    #[error("dimension {name:?} is one too many: there are {limit} already")]
     #[non_exhaustive]
     TooManyDimensions {
         /// The name of the dimension that was left out.
         name: String,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The dimension has another value in another dimension set. Both are members of one object,
+    /// so the metrics of the other set would change their dimension too.
+    #[error("dimension {name:?} has another value in another dimension set")]
+    #[non_exhaustive]
+    DimensionConflict {
+        /// The name of the dimension that was left out.
+        name: String,
+    },
+    /// The names of the dimension sets would take more than leaves room for metrics in a log event.
+    #[error("dimension set {names:?} is too much: there is no room for more")]
+    #[non_exhaustive]
+    TooManyDimensionSets {
+        /// The names of the dimensions in the set that was left out.
+        names: String,
+    },
+    /// CloudWatch knows no such unit.
+    #[error("unit {unit:?} is none that CloudWatch knows")]
+    #[non_exhaustive]
+    Unit {
+        /// The unit.
+        unit: String,
+    },
+    /// CloudWatch keeps no metric in such steps.
+    #[error(
+        "metric {name:?} cannot be kept by {seconds} s, \
+         only by {HIGH_RESOLUTION} s or by {STANDARD_RESOLUTION} s"
+    )]
+    #[non_exhaustive]
+    Resolution {
+        /// The metric's name.
+        name: String,
+        /// The storage resolution, in seconds.
+        seconds: u16,
     },
     /// The value is infinite, not a number, or beyond what CloudWatch takes.
     #[error("value {value:e} of metric {name:?} is not a number within ±2^360")]
@@ -106,6 +145,19 @@ pub enum MetricsError {
         /// The key of what was left out.
         key: String,
     },
+    /// The time is further back, or further ahead, than CloudWatch takes it.
+    #[error(
+        "timestamp {} is not within the last 14 days and the next 2 hours",
+        milliseconds(*timestamp)
+    )]
+    #[non_exhaustive]
+    Timestamp {
+        /// The time that was left out.
+        timestamp: SystemTime,
+    },
+    /// There is nothing to flush.
+    #[error("no metric has been recorded")]
+    Empty,
     /// The metadata's value cannot be JSON.
     #[error("metadata {key:?} cannot be serialised")]
     #[non_exhaustive]
@@ -123,3 +175,17 @@ impl fmt::Debug for MetricsError {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// Returns a time as it would be in an EMF object, before 1970 with a sign.
+fn milliseconds(time: SystemTime) -> i128 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_millis() as i128,
+        Err(error) => -(error.duration().as_millis() as i128),
+    }
+}
+
+/// Why there is a process-wide recorder already: it can be set once.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the process has a recorder of metrics already")]
+#[non_exhaustive]
+pub struct SetGlobalError;

@@ -2,7 +2,6 @@ use std::{
     borrow::Cow,
     fmt::{Debug, Display},
     io::Write,
-    sync::Arc,
 };
 
 use tower_layer::Layer;
@@ -10,7 +9,7 @@ use tower_layer::Layer;
 use super::{
     MetricsError, MetricsService,
     batch::Configured,
-    config::{Config, SERVICE},
+    config::{Config, Destination, SERVICE},
     dimension::{self, Dimension},
     limits::{self, DIMENSIONS_PER_SET},
 };
@@ -25,7 +24,7 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MetricsLayer {
-    config: Config,
+    pub(super) config: Config,
 }
 
 impl MetricsLayer {
@@ -72,11 +71,12 @@ impl MetricsLayer {
                         name: SERVICE.into(),
                         value: name.to_owned(),
                     }),
+                    ..Configured::default()
                 },
                 cold_start: false,
                 function_name: env.get(env::METRICS_FUNCTION_NAME).map(str::to_owned),
                 disabled: env.flag(env::METRICS_DISABLED).unwrap_or(false),
-                output: Output::default(),
+                ..Config::default()
             },
         }
     }
@@ -154,14 +154,12 @@ impl MetricsLayer {
 
     #[track_caller]
     fn check_dimensions(self, added: &str) -> Self {
-        let Configured {
-            dimensions,
-            service,
-        } = &self.config.configured;
-        let count = dimension::effective(dimensions, &[], service.as_ref()).count();
+        let count = self.config.configured.sets(&[]).primary().iter().count();
         if count > DIMENSIONS_PER_SET {
-            let name = added.to_owned();
-            built::<()>(Err(MetricsError::TooManyDimensions { name }));
+            built::<()>(Err(MetricsError::TooManyDimensions {
+                name: added.to_owned(),
+                limit: DIMENSIONS_PER_SET,
+            }));
         }
         self
     }
@@ -200,12 +198,12 @@ impl MetricsLayer {
     /// Defaults to standard output, which Lambda hands to CloudWatch Logs. What cannot be written
     /// is lost; the invocation goes on.
     pub fn with_writer(mut self, writer: impl Write + Send + 'static) -> Self {
-        self.config.output = Output::new(writer);
+        self.config.destination = Destination::Lines(Output::new(writer));
         self
     }
 }
 
-fn check_namespace(namespace: &str) -> Result<(), MetricsError> {
+pub(super) fn check_namespace(namespace: &str) -> Result<(), MetricsError> {
     limits::check_namespace(namespace).map_err(|violation| MetricsError::Namespace {
         namespace: namespace.to_owned(),
         violation,
@@ -226,7 +224,7 @@ impl<S> Layer<S> for MetricsLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         built(self.check());
-        MetricsService::new(inner, Arc::new(self.config.clone()))
+        MetricsService::new(inner, self.config.prepared())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What CloudWatch takes. Where the API and the embedded metric format differ, the stricter counts.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// The most metrics of one EMF object.
 ///
@@ -17,11 +17,48 @@ pub(super) const VALUES_PER_METRIC: usize = 100;
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub(super) const DIMENSIONS_PER_SET: usize = 30;
 
-/// The most that the metadata of one EMF object takes, in bytes: half of the largest log event. The
-/// other half is more than metrics and dimensions can need.
+/// The largest log event, in bytes.
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html>
-pub(super) const METADATA_SIZE: usize = 1024 * 1024 / 2;
+const LOG_EVENT_SIZE: usize = 1024 * 1024;
+
+/// What CloudWatch Logs adds to each event when it counts its bytes.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>
+const LOG_EVENT_OVERHEAD: usize = 26;
+
+/// The largest EMF object, in bytes, without the end of its line. One that would be larger is
+/// written as several, its metrics shared out among them.
+pub(super) const OBJECT_SIZE: usize = LOG_EVENT_SIZE - LOG_EVENT_OVERHEAD;
+
+/// The most that the metadata of one EMF object takes, in bytes: half of the largest log event, so
+/// that there is always room for dimensions and metrics.
+pub(super) const METADATA_SIZE: usize = LOG_EVENT_SIZE / 2;
+
+/// The most that the names of an object's further dimension sets take, in bytes. CloudWatch has no
+/// limit for them, but they are written again with every object.
+pub(super) const DIMENSION_SETS_SIZE: usize = 48 * 1024;
+
+/// The most groups of metrics with dimensions of their own that are kept at once; with one more,
+/// all that was recorded is written. A limit of ours, so that labels without end take no memory
+/// without end.
+pub(super) const GROUPS: usize = 100;
+
+/// How far back the time of a metric may be.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#about_timestamp>
+pub(super) const TIMESTAMP_PAST: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How far ahead the time of a metric may be.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#about_timestamp>
+pub(super) const TIMESTAMP_FUTURE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// The storage resolutions that there are, in seconds.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
+pub(super) const HIGH_RESOLUTION: u16 = 1;
+pub(super) const STANDARD_RESOLUTION: u16 = 60;
 
 /// The longest name of a metric, in characters.
 ///
@@ -53,6 +90,31 @@ pub(super) const GREATEST_VALUE: f64 = f64::from_bits((1023 + 360) << 52);
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 pub(super) const AWS: &str = "_aws";
 
+/// What is let through: by default what CloudWatch takes. Another toolkit's rules are in
+/// [`compat`](super::compat).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// The most dimensions of an object, in all its sets.
+    pub(super) dimensions: usize,
+    /// The greatest value, and without its sign the least.
+    pub(super) greatest_value: f64,
+    /// Whether a dimension set may give a dimension another value than those before it.
+    pub(super) later_sets_win: bool,
+    /// Whether a time outside of CloudWatch's window is written.
+    pub(super) any_timestamp: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            dimensions: DIMENSIONS_PER_SET,
+            greatest_value: GREATEST_VALUE,
+            later_sets_win: false,
+            any_timestamp: false,
+        }
+    }
+}
+
 /// The rule that a text given to the metrics breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,6 +141,11 @@ impl fmt::Display for Violation {
             Self::Reserved => f.write_str("reserved"),
         }
     }
+}
+
+/// Returns a name without the white space around it.
+pub(super) const fn trimmed(name: &str) -> &str {
+    name.trim_ascii()
 }
 
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricStreamFilter.html>,
@@ -133,6 +200,19 @@ const fn check_text(text: &str, limit: usize) -> Result<(), Violation> {
     } else {
         Ok(())
     }
+}
+
+/// Returns whether a text is printable ASCII in which nothing is escaped as JSON.
+pub(super) const fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if !matches!(bytes[index], b' '..=b'~') || matches!(bytes[index], b'"' | b'\\') {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }
 
 const fn starts_with_colon(text: &str) -> bool {
@@ -200,6 +280,20 @@ mod tests {
         assert_eq!(check_metric_name(AWS), Err(Violation::Reserved));
         assert_eq!(check_dimension_name(AWS), Err(Violation::Reserved));
         assert_eq!(check_dimension_value(AWS), Ok(()));
+    }
+
+    #[test]
+    fn a_plain_text_is_json_between_quotation_marks() {
+        for code in 0..=0xff_u8 {
+            let text = char::from(code).to_string();
+            let json = serde_json::to_string(&text).unwrap();
+            let is_escaped = json != format!("\"{text}\"");
+            assert_eq!(
+                is_plain(&text),
+                !is_escaped && text.is_ascii() && code != 0x7f,
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

@@ -82,37 +82,68 @@
 //!
 //! | members, in their order | from |
 //! |---|---|
-//! | `_aws` | the time of writing (epoch, ms), the namespace, and what the other members mean |
+//! | `_aws` | the [time](set_timestamp) (epoch, ms), the [namespace](MetricsLayer::namespace), and what the other members mean |
 //! | dimensions | [`MetricsLayer::default_dimension`], [`add_dimension`], [`MetricsLayer::service`]; without any, `Dimensions` is `[[]]` |
+//! | further dimensions | [`add_dimensions`] |
 //! | metadata | [`add_metadata`] |
 //! | metrics | [`Metric::record`]; one value is a number, several are an array in their order |
 //!
+//! A further dimension set has CloudWatch keep the metrics once more, by its dimensions. With
+//! `add_dimensions([("tenant", "t1")])` the object is
+//!
+//! ```json
+//! {"_aws":{"Timestamp":1795392000000,"CloudWatchMetrics":[{"Namespace":"Shop","Dimensions":[["stage","service"],["stage","tenant"]],"Metrics":[{"Name":"OrdersCreated","Unit":"Count"}]}]},"stage":"prod","service":"orders","tenant":"t1","OrdersCreated":1}
+//! ```
+//!
+//! A dimension has one value in an object. So it holds for all that was recorded since the last
+//! object was written, also before the dimension was added, and a set that needs another value is
+//! left out. What is to have its own is a [single metric](Metric::single).
+//!
+//! Other toolkits write a little differently; [`compat`] has their forms.
+//!
 //! # When it is written
 //!
-//! | what happens | what is written |
-//! |---|---|
-//! | the handler answers or fails | what was recorded, before the answer leaves |
-//! | it panics or is cancelled | the same, when its future is dropped |
-//! | the 100th metric, or the 100th value of one metric, is recorded | an object at once; dimensions and metadata stay for the next |
-//! | a value is recorded after all that, by a task that outlives its invocation | an object at once, with the invocation's dimensions and metadata |
-//! | nothing was recorded | nothing |
-//! | `POWERTOOLS_METRICS_DISABLED` is true | nothing |
+//! | what happens | what is written | what stays for the next object |
+//! |---|---|---|
+//! | the handler answers or fails | what was recorded, before the answer leaves | |
+//! | it panics or is cancelled | the same, when its future is dropped | |
+//! | the 100th metric, or the 100th value of one metric, is recorded | an object at once | dimensions, metadata and timestamp |
+//! | [`flush`] is called | what was recorded | the layer's dimensions |
+//! | a value is recorded after all that, by a task that outlives its invocation | an object at once | the invocation's dimensions and metadata |
+//! | a [single metric](Metric::single) is emitted | an object of its own at once | everything: it is apart |
+//! | nothing was recorded | nothing | everything |
+//! | `POWERTOOLS_METRICS_DISABLED` is true | nothing | |
 //!
-//! An object has one set of dimensions, so a dimension holds for all that was recorded since the
-//! last one was written, also before the dimension was added.
+//! # Outside of an invocation
+//!
+//! [`MetricsLayer::recorder`] makes [`Metrics`] that belong to none: for start-up, for tasks of the
+//! process, for a service outside of Lambda. They are written by [`Metrics::flush`], when they are
+//! full, and when the last handle is dropped. Made those of the [process](Metrics::set_global), they
+//! take what is recorded where no invocation is, and are written with each invocation.
 //!
 //! # What is left out
 //!
-//! Recording never fails an invocation. What CloudWatch would drop in silence is left out with one
-//! warning that carries a [`MetricsError`]; everything else is written:
+//! Recording never fails an invocation. What CloudWatch would drop in silence is left out with a
+//! warning that carries a [`MetricsError`], one of each kind until the next flush; everything else is
+//! written. The methods `try_…` of [`Metrics`] return the error instead:
 //!
-//! - a value that is not a number, infinite, or not within ±2^360,
-//! - a duration for a metric whose unit is none of time,
-//! - a metric that has been recorded with another unit,
-//! - the 31st dimension, the service included, and names or values that CloudWatch does not take,
-//! - a name of another kind: metrics, dimensions and metadata are members of one object,
-//! - metadata beyond 512 KB in all, so that an object stays below the 1 MB of a log event,
-//! - anything recorded outside of an invocation, or without this layer around.
+//! | what | limit |
+//! |---|---|
+//! | a value | a number within ±2^360 |
+//! | a duration | a unit of time |
+//! | a metric that has been recorded already | the same unit |
+//! | a metric's name | 255 characters, printable ASCII; white space around it is no part of it |
+//! | a dimension's name, its value | 250 and 1024 characters, printable ASCII, not blank |
+//! | dimensions | 30 in all sets of an object, the service included, each with one value |
+//! | names | of one kind: metrics, dimensions and metadata are members of one object |
+//! | metadata | 512 KB in all |
+//! | names in further dimension sets | 48 KB in all |
+//! | a timestamp | 14 days ago to 2 hours ahead |
+//! | a namespace | 255 characters, printable ASCII, no leading colon; without one nothing is written |
+//! | a place | inside of an invocation with this layer around, or a process with metrics of its own |
+//!
+//! An object is never larger than a log event may be, 1 MB: with metadata and names near their limits
+//! its metrics are shared out among several objects, each with all dimensions and metadata.
 //!
 //! # Tasks and threads
 //!
@@ -121,27 +152,39 @@
 //! If the layer is there twice in one invocation, the outer one's configuration counts.
 
 mod batch;
+#[cfg(feature = "metrics-cloudwatch")]
+pub mod cloudwatch;
+pub mod compat;
 mod config;
+mod current;
 mod dimension;
 mod emf;
 mod error;
+#[cfg(feature = "metrics-facade")]
+pub mod facade;
 mod future;
+mod handle;
 mod layer;
 mod limits;
+mod lines;
 mod metric;
 mod recorder;
 mod service;
+mod single;
 mod unit;
 mod value;
 
+pub use current::{add_dimension, add_dimensions, add_metadata, current, flush, set_timestamp};
 pub use emf::Member;
-pub use error::MetricsError;
+pub use error::{MetricsError, SetGlobalError};
 pub use future::ResponseFuture;
+pub use handle::Metrics;
 pub use layer::MetricsLayer;
 pub use limits::Violation;
 pub use metric::Metric;
-pub(crate) use recorder::State;
-pub use recorder::{Metrics, add_dimension, add_metadata, current};
+#[allow(unused_imports, reason = "for what ends invocations early")]
+pub(crate) use recorder::{State, flush_invocation};
 pub use service::MetricsService;
+pub use single::SingleMetric;
 pub use unit::Unit;
 pub use value::Value;

@@ -1,183 +1,176 @@
 use std::{
-    borrow::Cow,
     error::Error,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    mem::{self, Discriminant},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use serde::Serialize;
 use tracing::warn;
 
 use super::{
-    Metric, MetricsError, Value,
-    batch::{Batch, Fill, Metadata},
+    Metric, Metrics, MetricsError,
+    batch::{Batch, Fill},
     config::Config,
     dimension::Dimension,
+    lines::Lines,
 };
 use crate::Invocation;
 
+/// What is recorded outside of any invocation.
+pub(super) static GLOBAL: OnceLock<Metrics> = OnceLock::new();
+
 /// An invocation's metrics, once a layer is around its handler.
 #[derive(Default)]
-pub(crate) struct State(OnceLock<Metrics>);
-
-/// The metrics of one invocation, for code that does not run inside it.
-///
-/// What the handler calls finds the invocation's metrics by itself. A task that it spawns, or work
-/// on a thread of its own, takes this handle along. See the [module docs](super) for what becomes
-/// of values that come after the invocation's end.
-///
-/// Cloning is cheap; every clone stands for the same metrics.
-///
-/// # Examples
-///
-/// ```
-/// use powertools::metrics::{self, Metric, Unit};
-///
-/// const PAGES_RENDERED: Metric = Metric::new("PagesRendered", Unit::Count);
-///
-/// async fn handler() -> Result<(), lambda_runtime::Error> {
-///     let metrics = metrics::current();
-///     let rendering = tokio::task::spawn_blocking(move || {
-///         // …
-///         if let Some(metrics) = metrics {
-///             metrics.record(&PAGES_RENDERED, 12);
-///         }
-///     });
-///     rendering.await?;
-///     Ok(())
-/// }
-/// ```
-#[derive(Clone)]
-pub struct Metrics {
-    recorder: Arc<Recorder>,
+pub(crate) struct State {
+    metrics: OnceLock<Metrics>,
+    /// Whether it has been warned of that there is none.
+    warned: AtomicBool,
 }
 
-struct Recorder {
-    config: Arc<Config>,
+/// Keeps what is recorded until it is written.
+pub(super) struct Recorder {
+    pub(super) config: Arc<Config>,
     pending: Mutex<Pending>,
 }
 
 #[derive(Default)]
-struct Pending {
-    /// How many calls of the layer's service are under way: more than one if the layer is there
-    /// twice. With none, nobody would write what is kept.
-    calls: usize,
-    batch: Batch,
+pub(super) struct Pending {
+    /// How many will write what is kept. For an invocation they are the calls of the layer's
+    /// service that are under way: more than one if the layer is there twice. With none, nobody
+    /// would write it.
+    writers: usize,
+    pub(super) batch: Batch,
+    /// The kinds of errors that have been warned of.
+    warned: Vec<Discriminant<MetricsError>>,
 }
 
-impl Metrics {
-    pub(super) fn new(config: Arc<Config>) -> Self {
-        Self {
-            recorder: Arc::new(Recorder {
-                config,
-                pending: Mutex::default(),
-            }),
+/// What else is done with a batch once its metrics are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Its dimensions, metadata and timestamp hold for those that follow.
+    Continue,
+    /// The invocation is over. Its dimensions and metadata hold for what comes late.
+    End,
+    /// Nothing of it is kept, but for the metadata and dimensions of a batch without metrics.
+    Clear,
+}
+
+impl Pending {
+    fn settle(&mut self, after: After, had_metrics: bool) {
+        match after {
+            After::End => {
+                self.batch.timestamp = None;
+                self.warned.clear();
+            }
+            After::Clear if had_metrics => {
+                self.batch.clear();
+                self.warned.clear();
+            }
+            After::Continue | After::Clear => {}
         }
-    }
-
-    /// Adds a value of a metric; see [`Metric::record`].
-    pub fn record(&self, metric: &Metric, value: impl Value) {
-        self.recorder.attempt(|recorder| {
-            let unit = metric.unit();
-            let value = value.in_unit(unit).ok_or_else(|| MetricsError::NotATime {
-                name: metric.name().to_owned(),
-                unit,
-            })?;
-            recorder.record(metric, value)
-        });
-    }
-
-    /// Adds a dimension; see [`add_dimension`].
-    pub fn add_dimension(&self, name: impl Into<Cow<'static, str>>, value: impl fmt::Display) {
-        self.recorder.attempt(|recorder| {
-            let dimension = Dimension::new(name, &value)?;
-            let configured = &recorder.config.configured;
-            recorder.lock().batch.add_dimension(configured, dimension)
-        });
-    }
-
-    /// Adds metadata; see [`add_metadata`].
-    pub fn add_metadata(&self, key: impl Into<Cow<'static, str>>, value: impl Serialize) {
-        self.recorder.attempt(|recorder| {
-            let key = key.into();
-            let json = match serde_json::to_string(&value) {
-                Ok(json) => json,
-                Err(error) => {
-                    return Err(MetricsError::Metadata {
-                        key: key.into_owned(),
-                        source: error.into(),
-                    });
-                }
-            };
-            let metadata = Metadata {
-                key,
-                json: on_one_line(json),
-            };
-            let configured = &recorder.config.configured;
-            recorder.lock().batch.add_metadata(configured, metadata)
-        });
     }
 }
 
 /// Neither values' own code, nor a writer, nor a subscriber to warnings runs while the lock is
 /// held: all of them may record metrics themselves.
 impl Recorder {
-    fn attempt(&self, record: impl FnOnce(&Self) -> Result<(), MetricsError>) {
-        if self.config.disabled {
-            return;
-        }
-        if let Err(error) = record(self) {
-            let error: &(dyn Error + 'static) = &error;
-            warn!(error, "left out of the metrics");
+    pub(super) fn new(config: Arc<Config>) -> Self {
+        Self {
+            config,
+            pending: Mutex::default(),
         }
     }
 
-    fn record(&self, metric: &Metric, value: f64) -> Result<(), MetricsError> {
-        let line = {
+    pub(super) fn record(
+        &self,
+        metric: &Metric,
+        value: f64,
+        own: &[Dimension],
+    ) -> Result<(), MetricsError> {
+        let mut pending = self.lock();
+        let Pending { writers, batch, .. } = &mut *pending;
+        match batch.record(&self.config.configured, metric, value, own)? {
+            Fill::Room if *writers > 0 => Ok(()),
+            Fill::Room | Fill::Full => self.write(pending, After::Continue),
+        }
+    }
+
+    pub(super) fn flush(&self, after: After) {
+        let pending = self.lock();
+        self.write_or_warn(pending, after);
+    }
+
+    fn write_or_warn(&self, pending: MutexGuard<'_, Pending>, after: After) {
+        let is_lost = self.config.namespace.is_empty();
+        let lost = is_lost.then(|| pending.batch.series().next()).flatten();
+        let lost = lost.map(|series| series.metric.name().to_owned());
+        if let Err(error) = self.write(pending, after) {
+            self.warn_of(&error, lost.as_deref());
+        }
+    }
+
+    /// Drains what is pending, and writes it when the lock is gone.
+    pub(super) fn write(
+        &self,
+        mut pending: MutexGuard<'_, Pending>,
+        after: After,
+    ) -> Result<(), MetricsError> {
+        let has_metrics = !pending.batch.is_empty();
+        if has_metrics {
+            let mut lines = Lines::take();
+            let result = self.config.drain(&mut pending.batch, &mut lines);
+            pending.settle(after, has_metrics);
+            drop(pending);
+            self.config.write(&lines);
+            lines.give_back();
+            result
+        } else {
+            pending.settle(after, has_metrics);
+            Ok(())
+        }
+    }
+
+    pub(super) fn warn(&self, error: &MetricsError) {
+        self.warn_of(error, None);
+    }
+
+    pub(super) fn warn_of(&self, error: &MetricsError, metric: Option<&str>) {
+        let kind = mem::discriminant(error);
+        {
             let mut pending = self.lock();
-            let Pending { calls, batch } = &mut *pending;
-            match batch.record(&self.config.configured, metric, value)? {
-                Fill::Room if *calls > 0 => None,
-                Fill::Room | Fill::Full => self.config.drain(batch),
+            if pending.warned.contains(&kind) {
+                return;
             }
-        };
-        self.write(line);
-        Ok(())
+            pending.warned.push(kind);
+        }
+        let error: &(dyn Error + 'static) = error;
+        warn!(error, metric, "left out of the metrics");
     }
 
-    fn enter(&self) {
-        self.lock().calls += 1;
+    pub(super) fn enter(&self) {
+        self.lock().writers += 1;
     }
 
     fn leave(&self) {
-        let line = {
-            let mut pending = self.lock();
-            pending.calls -= 1;
-            if pending.calls == 0 {
-                self.config.drain(&mut pending.batch)
-            } else {
-                None
-            }
-        };
-        self.write(line);
-    }
-
-    fn write(&self, line: Option<Vec<u8>>) {
-        if let Some(line) = line {
-            self.config.output.write_line(&line);
+        let mut pending = self.lock();
+        pending.writers -= 1;
+        if pending.writers > 0 {
+            return;
         }
+        self.write_or_warn(pending, After::End);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics")
-            .field("config", &self.recorder.config)
-            .finish_non_exhaustive()
+/// With its last handle goes what nobody else would write.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.flush(After::Clear);
     }
 }
 
@@ -190,15 +183,13 @@ impl FlushOnDrop {
     /// Begins a call. Within one invocation the first layer's configuration counts.
     pub(super) fn enter(config: &Arc<Config>, invocation: &Invocation) -> Self {
         let mut is_first = false;
-        let metrics = invocation.metrics().0.get_or_init(|| {
+        let metrics = invocation.metrics().metrics.get_or_init(|| {
             is_first = true;
             Metrics::new(Arc::clone(config))
         });
         if is_first && config.cold_start && !config.disabled && invocation.is_cold_start() {
             // At once, because a function that starts slowly may never come to its end.
-            config
-                .output
-                .write_line(&config.cold_start_line(invocation));
+            config.write_cold_start(invocation);
         }
         metrics.recorder.enter();
         Self(metrics.clone())
@@ -208,86 +199,60 @@ impl FlushOnDrop {
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
         self.0.recorder.leave();
+        flush_global();
     }
 }
 
-/// Returns the running invocation's metrics, for code that will not run inside it: a task that is
-/// spawned, or a thread.
-///
-/// `None` outside of an invocation, and inside one without a [`MetricsLayer`](super::MetricsLayer)
-/// around.
-#[must_use]
-pub fn current() -> Option<Metrics> {
-    Invocation::with_current(|invocation| invocation.metrics().0.get().cloned()).flatten()
+/// Writes what an invocation has recorded so far, and the process; dimensions and metadata hold for
+/// what follows.
+#[allow(dead_code, reason = "for what ends invocations early")]
+pub(crate) fn flush_invocation(invocation: &Invocation) {
+    if let Some(metrics) = invocation.metrics().metrics.get() {
+        metrics.recorder.flush(After::Continue);
+    }
+    flush_global();
 }
 
-/// Adds a dimension to all metrics of the running invocation that are not written yet.
-///
-/// One of the same name, also one of the layer, is replaced. Name and value are printable ASCII,
-/// not blank, of at most 250 and 1024 characters; the name does not start with a colon. What
-/// CloudWatch would not take, and the 31st dimension, are left out with a warning.
-///
-/// Every combination of values is a metric of its own to CloudWatch, and to its bill: what differs
-/// in each invocation belongs in the [metadata](add_metadata).
-///
-/// # Examples
-///
-/// ```
-/// use powertools::metrics;
-///
-/// async fn handler(status: u16) {
-///     metrics::add_dimension("status", status);
-/// }
-/// ```
-pub fn add_dimension(name: impl Into<Cow<'static, str>>, value: impl fmt::Display) {
-    let name = name.into();
-    if let Some(metrics) = find_for(&name) {
-        metrics.add_dimension(name, value);
+/// Before Lambda freezes the process; dimensions and metadata stay, as they are the process's.
+fn flush_global() {
+    if let Some(metrics) = GLOBAL.get() {
+        metrics.recorder.flush(After::End);
     }
 }
 
-/// Adds metadata to the running invocation's metrics: a member that can be searched for in the
-/// logs, but is none of the metric itself.
-///
-/// The value may be anything serialisable. One of the same key is replaced. Metadata without
-/// metrics is not written, and what goes beyond 512 KB in all is left out with a warning.
-///
-/// # Examples
-///
-/// ```
-/// use powertools::metrics;
-///
-/// async fn handler(order_id: &str) {
-///     metrics::add_metadata("order_id", order_id);
-/// }
-/// ```
-pub fn add_metadata(key: impl Into<Cow<'static, str>>, value: impl Serialize) {
-    let key = key.into();
-    if let Some(metrics) = find_for(&key) {
-        metrics.add_metadata(key, value);
-    }
+/// Returns the running invocation's metrics, if a layer is around its handler.
+pub(super) fn of_invocation() -> Option<Metrics> {
+    Invocation::with_current(|invocation| invocation.metrics().metrics.get().cloned()).flatten()
 }
 
-/// JSON that is passed through as it is (a `RawValue`) may have line breaks between its tokens;
-/// inside of strings there are none.
-fn on_one_line(json: String) -> String {
-    if json.contains(['\n', '\r']) {
-        json.replace(['\n', '\r'], " ")
-    } else {
-        json
-    }
+/// Returns the metrics of the running invocation, or else those of the process.
+pub(super) fn find() -> Option<Metrics> {
+    of_invocation().or_else(|| GLOBAL.get().cloned())
 }
 
-/// Returns the running invocation's metrics, or warns that `name` will not be among them.
+/// Returns the metrics of the running invocation or else those of the process, or warns that `name`
+/// will not be among them.
 pub(super) fn find_for(name: &str) -> Option<Metrics> {
     // The task-local is not borrowed any more when a warning is logged or a line is written.
-    let found = Invocation::with_current(|invocation| invocation.metrics().0.get().cloned());
+    let found = Invocation::with_current(|invocation| {
+        let state = invocation.metrics();
+        let metrics = state.metrics.get().or_else(|| GLOBAL.get());
+        metrics
+            .cloned()
+            .ok_or_else(|| state.warned.swap(true, Ordering::Relaxed))
+    });
     match found {
-        Some(Some(metrics)) => return Some(metrics),
-        Some(None) => warn!(
+        Some(Ok(metrics)) => return Some(metrics),
+        Some(Err(true)) => {}
+        Some(Err(false)) => warn!(
             "left out of the metrics: {name:?} was recorded without a metrics layer around it"
         ),
-        None => warn!("left out of the metrics: {name:?} was recorded outside of an invocation"),
+        None => match GLOBAL.get() {
+            Some(metrics) => return Some(metrics.clone()),
+            None => {
+                warn!("left out of the metrics: {name:?} was recorded outside of an invocation");
+            }
+        },
     }
     None
 }

@@ -1,4 +1,6 @@
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use super::MetricsError;
 
 /// What a metric is measured in: the units that CloudWatch knows.
 ///
@@ -38,6 +40,37 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// All units.
+    pub const ALL: &'static [Self] = &[
+        Self::Seconds,
+        Self::Microseconds,
+        Self::Milliseconds,
+        Self::Bytes,
+        Self::Kilobytes,
+        Self::Megabytes,
+        Self::Gigabytes,
+        Self::Terabytes,
+        Self::Bits,
+        Self::Kilobits,
+        Self::Megabits,
+        Self::Gigabits,
+        Self::Terabits,
+        Self::Percent,
+        Self::Count,
+        Self::BytesPerSecond,
+        Self::KilobytesPerSecond,
+        Self::MegabytesPerSecond,
+        Self::GigabytesPerSecond,
+        Self::TerabytesPerSecond,
+        Self::BitsPerSecond,
+        Self::KilobitsPerSecond,
+        Self::MegabitsPerSecond,
+        Self::GigabitsPerSecond,
+        Self::TerabitsPerSecond,
+        Self::CountPerSecond,
+        Self::None,
+    ];
+
     /// Returns the unit as CloudWatch spells it, `Bytes/Second` for instance.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -76,5 +109,28 @@ impl Unit {
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+/// Reads a unit as CloudWatch spells it.
+///
+/// ```
+/// use powertools::metrics::Unit;
+///
+/// assert_eq!("Count/Second".parse::<Unit>()?, Unit::CountPerSecond);
+/// assert_eq!(
+///     "count".parse::<Unit>().unwrap_err().to_string(),
+///     r#"unit "count" is none that CloudWatch knows"#
+/// );
+/// # Ok::<_, powertools::metrics::MetricsError>(())
+/// ```
+impl FromStr for Unit {
+    type Err = MetricsError;
+
+    fn from_str(unit: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().find(|known| known.as_str() == unit);
+        known.copied().ok_or_else(|| MetricsError::Unit {
+            unit: unit.to_owned(),
+        })
     }
 }
