@@ -8,19 +8,29 @@ use serde::Deserialize;
 use tower::{Service, ServiceBuilder};
 
 const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
-const HANDLING_TIME: Metric = Metric::new("HandlingTime", Unit::Milliseconds);
+const ORDER_VALUE: Metric = Metric::new("OrderValue", Unit::None);
+const HANDLING_TIME: Metric = Metric::new("HandlingTime", Unit::Milliseconds).high_resolution();
 
 #[derive(Deserialize)]
 struct Order {
     id: String,
     shop: String,
+    currency: String,
+    /// In the currency's minor unit.
+    total: u64,
 }
 
 async fn handler(event: LambdaEvent<Order>) -> Result<(), Error> {
     let start = Instant::now();
-    metrics::add_dimension("shop", event.payload.shop);
-    metrics::add_metadata("order_id", event.payload.id);
+    let order = event.payload;
+    metrics::add_dimension("shop", order.shop);
+    metrics::add_metadata("order_id", order.id);
     ORDERS_CREATED.record(1);
+    // An object of its own: only money is told apart by its currency.
+    ORDER_VALUE
+        .single(order.total)
+        .dimension("currency", order.currency)
+        .emit();
     HANDLING_TIME.record(start.elapsed());
     Ok(())
 }
@@ -38,27 +48,24 @@ async fn main() -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use powertools::{
-        Env, env,
-        testing::{Captured, context},
-    };
+    use powertools::testing::{capture_metrics, context};
     use tower::ServiceExt;
 
     use super::*;
 
     #[tokio::test]
-    async fn an_order_is_counted_in_its_shop() {
-        let output = Captured::default();
-        let env = Env::from([(env::METRICS_NAMESPACE, "Shop")]);
-        let layer = MetricsLayer::from_env(&env).unwrap();
-        let order = serde_json::from_str(r#"{"id":"a1","shop":"berlin"}"#).unwrap();
-        let event = LambdaEvent::new(order, context("52fdfc07"));
-        let stack = stack(layer.with_writer(output.clone()));
-        stack.oneshot(event).await.unwrap();
+    async fn an_order_is_counted_in_its_shop_and_its_value_in_its_currency() {
+        let (captured, layer) = capture_metrics(MetricsLayer::new("Shop"));
+        let order = r#"{"id":"a1","shop":"berlin","currency":"EUR","total":2450}"#;
+        let event = LambdaEvent::new(serde_json::from_str(order).unwrap(), context("52fdfc07"));
+        stack(layer).oneshot(event).await.unwrap();
 
-        let object = &output.json()[0];
-        assert_eq!(object["shop"], "berlin");
-        assert_eq!(object["OrdersCreated"], 1);
-        assert!(object["HandlingTime"].is_number());
+        let berlin = captured.with_dimension("shop", "berlin");
+        assert_eq!(berlin.sum("OrdersCreated"), 1.0);
+        assert_eq!(berlin.count("HandlingTime"), 1);
+        assert_eq!(berlin.metadata("order_id"), "a1");
+        assert_eq!(berlin.count("OrderValue"), 0);
+        let euros = captured.with_dimension("currency", "EUR");
+        assert_eq!(euros.values("OrderValue"), [2450.0]);
     }
 }
