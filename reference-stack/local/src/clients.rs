@@ -33,21 +33,7 @@ pub struct Clients {
 
 impl Clients {
     pub(crate) fn new(endpoint: &str) -> Self {
-        let credentials = Credentials::new("test", "test", None, None, "local-cloud");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(endpoint)
-            // A function that takes its time is no stalled connection.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_timeout(OPERATION_TIMEOUT)
-                    .build(),
-            )
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build();
-        // Not `aws_config::load`: the user's own profiles and variables have no say here.
+        let config = config(endpoint);
         Self {
             apigateway: aws_sdk_apigateway::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
@@ -58,4 +44,23 @@ impl Clients {
             sqs: aws_sdk_sqs::Client::new(&config),
         }
     }
+}
+
+/// What any client of the AWS SDK needs to reach an emulator.
+pub(crate) fn config(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "local-cloud");
+    // Not `aws_config::load`: the user's own profiles and variables have no say here.
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        // A function that takes its time is no stalled connection.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_timeout(OPERATION_TIMEOUT)
+                .build(),
+        )
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
 }

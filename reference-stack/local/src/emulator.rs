@@ -1,14 +1,20 @@
 //! The process that plays AWS.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
+
+use crate::clients;
 use crate::error::Error;
+use crate::functions::Workspace;
 use crate::http::HttpClient;
 use crate::process::{Supervised, install_script};
+use crate::progress::Progress;
+use crate::python::Search;
 use crate::stack::REGION;
 use crate::venv::{Venv, last_lines};
 
@@ -19,6 +25,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How many ports are tried. Between finding a free one and the emulator's opening it, another process may take it.
 const ATTEMPTS: u32 = 3;
+
+/// What functions are told without one: where it is by convention.
+const NO_XRAY_DAEMON: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 2000);
 
 /// How many runs' output is kept.
 const LOGS_KEPT: usize = 20;
@@ -48,8 +57,13 @@ pub enum EmulatorError {
 }
 
 /// A running emulator, with the functions it started.
+///
+/// A [`Cloud`](crate::Cloud) is one with the reference stack on it. [Alone](Self::alone) it is for tests of what talks to
+/// AWS without being a part of the stack.
+///
+/// It ends when this is dropped, or when the process ends in whatever way.
 #[derive(Debug)]
-pub(crate) struct Emulator {
+pub struct Emulator {
     process: Supervised,
     endpoint: String,
     log: PathBuf,
@@ -60,6 +74,28 @@ pub(crate) struct Emulator {
 }
 
 impl Emulator {
+    /// Installs what is missing and starts an emulator with nothing on it.
+    ///
+    /// # Errors
+    /// Says what is missing on this machine, or where to look.
+    pub async fn alone() -> Result<Self, Error> {
+        let install = || -> Result<_, Error> {
+            let folder = Workspace::locate()?.folder();
+            let venv = Venv::prepare(&folder, &Search::process(), &Progress::default())?;
+            Ok((folder, venv))
+        };
+        // A dropped future does not end this; the end of the process does.
+        let (folder, venv) = tokio::task::spawn_blocking(install)
+            .await
+            .map_err(Error::aws("install the emulator"))??;
+        Self::start(&venv, &folder, NO_XRAY_DAEMON).await
+    }
+
+    /// What clients of the AWS SDK are made of that talk to it.
+    pub fn sdk_config(&self) -> SdkConfig {
+        clients::config(&self.endpoint)
+    }
+
     /// Starts an emulator on a free port of the loopback interface and waits until it is healthy.
     pub(crate) async fn start(
         venv: &Venv,
@@ -169,12 +205,12 @@ impl Emulator {
     }
 
     /// Where it answers: scheme, address and port.
-    pub(crate) fn endpoint(&self) -> &str {
+    pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
     /// The file with its output.
-    pub(crate) fn log(&self) -> &Path {
+    pub fn log(&self) -> &Path {
         &self.log
     }
 
@@ -247,16 +283,12 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::functions::Workspace;
-    use crate::progress::Progress;
-    use crate::python::Search;
     use crate::testing::{FakePython, MAKES_VENV};
 
     async fn start(ministack: &str) -> (FakePython, Error) {
         let python = FakePython::new(MAKES_VENV, "true", ministack);
         let venv = python.prepare().unwrap();
-        let xray = SocketAddr::from((Ipv4Addr::LOCALHOST, 2000));
-        let error = Emulator::start(&venv, &python.cloud_folder(), xray)
+        let error = Emulator::start(&venv, &python.cloud_folder(), NO_XRAY_DAEMON)
             .await
             .unwrap_err();
         (python, error)
@@ -324,10 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_real_one_answers_programs_of_this_machine_and_no_web_page() {
-        let folder = Workspace::locate().unwrap().folder();
-        let venv = Venv::prepare(&folder, &Search::process(), &Progress::default()).unwrap();
-        let xray = SocketAddr::from((Ipv4Addr::LOCALHOST, 2000));
-        let emulator = Emulator::start(&venv, &folder, xray).await.unwrap();
+        let emulator = Emulator::alone().await.unwrap();
 
         let health = "GET /_ministack/health HTTP/1.1\r\n";
         let port = emulator.endpoint().rsplit(':').next().unwrap();

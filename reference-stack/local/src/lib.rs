@@ -43,7 +43,7 @@ pub mod xray;
 pub use self::clients::Clients;
 pub use self::cloud::{Cloud, Invoked, Options};
 pub use self::emf::{Emf, Metric};
-pub use self::emulator::EmulatorError;
+pub use self::emulator::{Emulator, EmulatorError};
 pub use self::error::{BoxError, Error, chain};
 pub use self::functions::BuildError;
 pub use self::http::{HttpClient, Response};
