@@ -19,7 +19,8 @@ pub const LOGGER_SAMPLE_RATE: &str = "POWERTOOLS_LOGGER_SAMPLE_RATE";
 pub const LOGGER_LOG_EVENT: &str = "POWERTOOLS_LOGGER_LOG_EVENT";
 /// The time zone of the times in log lines.
 pub const TIME_ZONE: &str = "TZ";
-/// Whether the function is being developed: log lines are for people.
+/// Whether the function is being developed: log lines are for people, and metrics are left out
+/// unless [`METRICS_DISABLED`] says otherwise.
 pub const DEV: &str = "POWERTOOLS_DEV";
 /// The CloudWatch namespace of the metrics.
 pub const METRICS_NAMESPACE: &str = "POWERTOOLS_METRICS_NAMESPACE";

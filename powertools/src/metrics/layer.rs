@@ -48,7 +48,7 @@ impl MetricsLayer {
     /// | `POWERTOOLS_METRICS_NAMESPACE` | [`namespace`](Self::namespace) | an error |
     /// | `POWERTOOLS_SERVICE_NAME` | [`service`](Self::service) | no such dimension |
     /// | `POWERTOOLS_METRICS_FUNCTION_NAME` | [`function_name`](Self::function_name) | that of the context |
-    /// | `POWERTOOLS_METRICS_DISABLED` | [`disabled`](Self::disabled) | `false` |
+    /// | `POWERTOOLS_METRICS_DISABLED` | [`disabled`](Self::disabled) | `POWERTOOLS_DEV`, then `false` |
     ///
     /// # Errors
     ///
@@ -75,7 +75,10 @@ impl MetricsLayer {
                 },
                 cold_start: false,
                 function_name: env.get(env::METRICS_FUNCTION_NAME).map(str::to_owned),
-                disabled: env.flag(env::METRICS_DISABLED).unwrap_or(false),
+                disabled: env
+                    .flag(env::METRICS_DISABLED)
+                    .or_else(|| env.flag(env::DEV))
+                    .unwrap_or(false),
                 ..Config::default()
             },
         }
@@ -184,7 +187,7 @@ impl MetricsLayer {
 
     /// Says whether metrics are left out.
     ///
-    /// Defaults to `POWERTOOLS_METRICS_DISABLED`, then to `false`.
+    /// Defaults to `POWERTOOLS_METRICS_DISABLED`, then to `POWERTOOLS_DEV`, then to `false`.
     ///
     /// Disabled ones need no namespace. If the code switches on what the environment has disabled
     /// and there is none, it panics when the layer is put around the handler.
@@ -262,6 +265,25 @@ mod tests {
         assert_eq!(config.configured.service.unwrap().value, "from-code");
         assert_eq!(config.function_name.as_deref(), Some("from-code"));
         assert!(!config.disabled);
+    }
+
+    #[test]
+    fn what_is_being_developed_has_no_metrics_unless_they_are_asked_for() {
+        let is_disabled = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().copied();
+            let variables = variables.chain([(env::METRICS_NAMESPACE, "Shop")]);
+            let env: Env = variables.collect();
+            MetricsLayer::from_env(&env).unwrap().config.disabled
+        };
+        let (dev, disabled) = (env::DEV, env::METRICS_DISABLED);
+        assert!(!is_disabled(&[]));
+        assert!(is_disabled(&[(dev, "true")]));
+        assert!(!is_disabled(&[(dev, "false")]));
+        assert!(!is_disabled(&[(dev, "true"), (disabled, "false")]));
+        assert!(is_disabled(&[(dev, "false"), (disabled, "true")]));
+        // What is no switch is not set.
+        assert!(is_disabled(&[(dev, "true"), (disabled, "")]));
+        assert!(is_disabled(&[(dev, "true"), (disabled, "maybe")]));
     }
 
     #[test]
