@@ -199,6 +199,7 @@ async fn the_metric_is_written_before_the_handler_runs_and_stays_when_it_panics(
     let written = output.clone();
     let service = layer
         .cold_start_metric(true)
+        .error_metrics(true)
         .layer(service_fn(move |_: LambdaEvent<()>| {
             let cold_start = cold_start(&written);
             async move {
@@ -213,5 +214,7 @@ async fn the_metric_is_written_before_the_handler_runs_and_stays_when_it_panics(
     let panicked = tokio::spawn(invocation.scope(service.oneshot(event)));
     assert!(panicked.await.unwrap_err().is_panic());
     let objects = output.json();
-    assert_eq!(objects.len(), 1);
+    assert_eq!(objects.len(), 2);
+    assert_eq!(objects[1]["Panics"], 1);
+    assert!(objects[1].get("ColdStart").is_none());
 }

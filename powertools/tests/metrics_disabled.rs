@@ -34,6 +34,7 @@ async fn written(layer: MetricsLayer) -> usize {
     let output = Captured::default();
     let service = layer
         .cold_start_metric(true)
+        .error_metrics(true)
         .with_writer(output.clone())
         .layer(service_fn(async |_: LambdaEvent<()>| {
             ORDERS_CREATED.record(1);

@@ -171,7 +171,7 @@ impl Toolkit {
     }
 }
 
-impl MetricsLayer {
+impl<C, B> MetricsLayer<C, B> {
     /// Writes objects as another toolkit does, and takes what it takes.
     ///
     /// Defaults to CloudWatch's own rules. See [`compat`](self) for what that means.

@@ -11,6 +11,7 @@ use super::{
     compat::Toolkit,
     dimension::Dimension,
     emf::{self, Frame},
+    invocation_metrics::Switches,
     limits::{TIMESTAMP_FUTURE, TIMESTAMP_PAST},
     lines::Lines,
 };
@@ -28,6 +29,7 @@ pub(super) struct Config {
     pub(super) namespace: String,
     pub(super) configured: Configured,
     pub(super) cold_start: bool,
+    pub(super) switches: Switches,
     pub(super) function_name: Option<String>,
     pub(super) disabled: bool,
     pub(super) destination: Destination,

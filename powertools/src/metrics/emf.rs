@@ -23,6 +23,8 @@ pub enum Member {
     Dimension,
     /// Metadata.
     Metadata,
+    /// A metric that the layer records of each invocation, because it was asked to.
+    Layer,
     /// `_aws`, which says what the others are.
     Aws,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Member {
             Self::Metric => "a metric",
             Self::Dimension => "a dimension",
             Self::Metadata => "metadata",
+            Self::Layer => "a metric of the layer",
             Self::Aws => "the format itself",
         })
     }

@@ -1,41 +1,60 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 
-use super::recorder::FlushOnDrop;
-use crate::InvocationFuture;
+use super::invocation_metrics::Call;
+use crate::{
+    InvocationFuture,
+    classify::{ByResult, Classify},
+};
 
 pin_project! {
     /// The future of [`MetricsService`](super::MetricsService).
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F, C = ByResult> {
         #[pin]
         inner: InvocationFuture<F>,
+        classify: C,
         // After `inner`: what the handler records while it is dropped is flushed too.
-        flush: Option<FlushOnDrop>,
+        call: Option<Call>,
     }
 }
 
-impl<F> ResponseFuture<F> {
-    pub(super) const fn new(inner: InvocationFuture<F>, flush: FlushOnDrop) -> Self {
+impl<F, C> ResponseFuture<F, C> {
+    pub(super) const fn new(inner: InvocationFuture<F>, classify: C, call: Call) -> Self {
         Self {
             inner,
-            flush: Some(flush),
+            classify,
+            call: Some(call),
         }
     }
 }
 
-impl<F: Future> Future for ResponseFuture<F> {
+impl<F, C, T, E> Future for ResponseFuture<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    C: Classify<T, E>,
+{
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let output = ready!(this.inner.poll(cx));
-        // Before the answer leaves: afterwards Lambda may freeze the process at any moment.
-        drop(this.flush.take());
-        Poll::Ready(output)
+        let call = this.call.as_mut();
+        let call = call.expect("`ResponseFuture` is not polled after it was ready");
+        let result = ready!(call.run(|_| this.inner.poll(cx)));
+        if let Some(call) = this.call.take() {
+            // Before the answer leaves: afterwards Lambda may freeze the process at any moment.
+            call.answer(|| this.classify.classify(result.as_ref()));
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<F, C> fmt::Debug for ResponseFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }

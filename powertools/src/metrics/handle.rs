@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
 use serde::Serialize;
 
 use super::{
-    Metric, MetricsError, MetricsLayer, SetGlobalError, Value, Violation,
+    Member, Metric, MetricsError, MetricsLayer, SetGlobalError, Value, Violation,
     batch::{Batch, Configured, Flushed, Metadata},
     config::{Clock, Config},
     dimension::{self, Dimension},
@@ -66,6 +66,18 @@ impl Metrics {
     /// unit, or if its name is that of a dimension or of metadata. If there is no namespace it fails
     /// with the value that makes an object full.
     pub fn try_record(&self, metric: &Metric, value: impl Value) -> Result<(), MetricsError> {
+        self.check_free(metric.name())?;
+        self.record_any(metric, value)
+    }
+
+    /// Adds a value of one of the layer's own metrics.
+    pub(super) fn record_own(&self, metric: &Metric, value: impl Value) {
+        if let Err(error) = self.record_any(metric, value) {
+            self.warn_for(metric, &error);
+        }
+    }
+
+    fn record_any(&self, metric: &Metric, value: impl Value) -> Result<(), MetricsError> {
         if self.config().disabled {
             return Ok(());
         }
@@ -77,13 +89,29 @@ impl Metrics {
         self.recorder.record(metric, value, &[])
     }
 
+    /// What the layer records itself is not to be mixed with what others mean by the same name.
+    fn check_free(&self, name: &str) -> Result<(), MetricsError> {
+        let config = self.config();
+        if !config.disabled && config.switches.records(name) {
+            return Err(MetricsError::NameTaken {
+                name: name.to_owned(),
+                taken_by: Member::Layer,
+            });
+        }
+        Ok(())
+    }
+
     /// Adds a value of a metric that has dimensions of its own, besides those of all others. For
     /// each list of them there is an object.
     #[allow(dead_code, reason = "for the recorder of the `metrics` facade")]
     pub(super) fn record_with(&self, metric: &Metric, value: f64, own: &[Dimension]) {
-        if !self.config().disabled
-            && let Err(error) = self.recorder.record(metric, value, own)
-        {
+        if self.config().disabled {
+            return;
+        }
+        let result = self
+            .check_free(metric.name())
+            .and_then(|()| self.recorder.record(metric, value, own));
+        if let Err(error) = result {
             self.warn_for(metric, &error);
         }
     }
@@ -115,6 +143,7 @@ impl Metrics {
             }
             dimension => dimension?,
         };
+        self.check_free(&dimension.name)?;
         let mut pending = self.recorder.lock();
         pending.batch.add_dimension(&config.configured, dimension)
     }
@@ -150,7 +179,10 @@ impl Metrics {
         let mut dimensions = Vec::new();
         for (name, value) in set {
             match config.dimension(name, &value) {
-                Ok(dimension) => dimension::set(&mut dimensions, dimension),
+                Ok(dimension) => {
+                    self.check_free(&dimension.name)?;
+                    dimension::set(&mut dimensions, dimension);
+                }
                 Err(error) if is_blank(&error) => self.warn(&error),
                 Err(error) => return Err(error),
             }
@@ -183,6 +215,7 @@ impl Metrics {
             return Ok(());
         }
         let key = key.into();
+        self.check_free(&key)?;
         match serde_json::to_string(&value) {
             Ok(json) => {
                 let metadata = Metadata::new(key, json);
@@ -325,7 +358,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl MetricsLayer {
+impl<C, B> MetricsLayer<C, B> {
     /// Makes a recorder that belongs to no invocation, for work of the process and for code outside
     /// of Lambda.
     ///

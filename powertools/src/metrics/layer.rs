@@ -1,19 +1,21 @@
 use std::{
+    any::type_name,
     borrow::Cow,
-    fmt::{Debug, Display},
+    fmt::{self, Debug, Display},
     io::Write,
 };
 
 use tower_layer::Layer;
 
 use super::{
-    MetricsError, MetricsService,
+    Member, MetricsError, MetricsService,
     batch::Configured,
     config::{Config, Destination, SERVICE},
     dimension::{self, Dimension},
     limits::{self, DIMENSIONS_PER_SET},
 };
 use crate::{
+    classify::ByResult,
     env::{self, Env},
     output::Output,
 };
@@ -21,10 +23,77 @@ use crate::{
 /// Writes what the handler records as EMF objects, once per invocation.
 ///
 /// See the [module docs](super).
-#[derive(Clone, Debug)]
+///
+/// # What the layer itself records
+///
+/// Nothing, unless it is asked to. Then it is there at every end of a call: an answer, an error, a
+/// panic, and a cancellation, which drops the handler's future before it is ready.
+///
+/// | switch | metric | unit | value |
+/// |---|---|---|---|
+/// | [`error_metrics`](Self::error_metrics) | `Errors` | Count | 1 if the outcome is [`Error`](crate::classify::Outcome::Error), otherwise 0 |
+/// | | `Throttles` | Count | 1 if it is [`Throttle`](crate::classify::Outcome::Throttle), otherwise 0 |
+/// | | `Faults` | Count | 1 if it is [`Fault`](crate::classify::Outcome::Fault), and after a panic or a cancellation; otherwise 0 |
+/// | | `Panics` | Count | 1 after a panic, otherwise 0 |
+/// | [`duration_metric`](Self::duration_metric) | `Duration` | Milliseconds | from the call to its end |
+/// | [`remaining_time_metric`](Self::remaining_time_metric) | `RemainingTime` | Milliseconds | from the end to the context's deadline; 0 if it is past |
+/// | [`memory_metric`](Self::memory_metric) | `MemoryUtilization` | Percent | the most memory that the process has held so far, of the function's size |
+/// | [`batch_size_metric`](Self::batch_size_metric) | `BatchSize` | Count | the request's items |
+/// | [`cold_start_metric`](Self::cold_start_metric) | `ColdStart` | Count | 1, in an object of its own, when the first call begins |
+///
+/// All but the last leave in the object of the handler's metrics, with their dimensions:
+///
+/// ```
+/// # #[cfg(feature = "testing")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use lambda_runtime::{Error, LambdaEvent};
+/// use powertools::{Env, env, metrics::{Metric, MetricsLayer, Unit}, testing};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
+///
+/// async fn handler(event: LambdaEvent<Vec<u32>>) -> Result<(), Error> {
+///     ORDERS_CREATED.record(2);
+///     Err("the third is out of stock".into())
+/// }
+///
+/// let env = Env::from([(env::METRICS_NAMESPACE, "Shop")]);
+/// let output = testing::Captured::default();
+/// let service = ServiceBuilder::new()
+///     .layer(
+///         MetricsLayer::from_env(&env)?
+///             .error_metrics(true)
+///             .duration_metric(true)
+///             .batch_size_metric(|event: &LambdaEvent<Vec<u32>>| event.payload.len())
+///             .with_writer(output.clone()),
+///     )
+///     .service_fn(handler);
+/// let event = LambdaEvent::new(vec![7, 8, 9], testing::context("52fdfc07"));
+/// service.oneshot(event).await.unwrap_err();
+///
+/// let object = &output.json()[0];
+/// assert_eq!(object["OrdersCreated"], 2);
+/// assert_eq!([&object["Errors"], &object["Faults"], &object["Panics"]], [0, 1, 0]);
+/// assert_eq!(object["BatchSize"], 3);
+/// assert!(object["Duration"].as_f64().is_some());
+/// # Ok::<_, Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// Their names are the layer's as long as they are switched on: what a handler adds under one of
+/// them, a metric of its own or a dimension, is left out with a warning.
+///
+/// A call inside of another of the same invocation, because the layer is there twice, records none
+/// of them. A retry outside of the layer is a call of its own. The answer's end is not waited for:
+/// if its body is streamed, the call ends with its head, and what fails later is not seen. Lambda's
+/// own timeout ends the process, and with it the call that it should have counted; a timeout of
+/// tower or tokio around the layer cancels it.
+#[derive(Clone)]
 #[must_use]
-pub struct MetricsLayer {
+pub struct MetricsLayer<C = ByResult, B = ()> {
     pub(super) config: Config,
+    classify: C,
+    batch_size: B,
 }
 
 impl MetricsLayer {
@@ -81,15 +150,20 @@ impl MetricsLayer {
                     .unwrap_or(false),
                 ..Config::default()
             },
+            classify: ByResult,
+            batch_size: (),
         }
     }
+}
 
+impl<C, B> MetricsLayer<C, B> {
     /// Checks what the environment said and the code has not replaced.
     fn check(&self) -> Result<(), MetricsError> {
         let Config {
             namespace,
             configured,
             disabled,
+            switches,
             ..
         } = &self.config;
         if *disabled {
@@ -102,7 +176,14 @@ impl MetricsLayer {
         if let Some(service) = &configured.service {
             Dimension::new(SERVICE, &service.value)?;
         }
-        Ok(())
+        let taken = |dimension: &&Dimension| switches.records(&dimension.name);
+        match configured.dimensions.iter().find(taken) {
+            Some(dimension) => Err(MetricsError::NameTaken {
+                name: dimension.name.clone().into_owned(),
+                taken_by: Member::Layer,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Sets the namespace: 1 to 255 printable ASCII characters, not all of them blank, that do not
@@ -142,7 +223,9 @@ impl MetricsLayer {
     /// # Panics
     ///
     /// Panics if CloudWatch takes no such dimension, see
-    /// [`add_dimension`](super::add_dimension), or with the 31st, the service included.
+    /// [`add_dimension`](super::add_dimension), or with the 31st, the service included. One with the
+    /// name of a metric that [the layer records](Self#what-the-layer-itself-records) panics when the
+    /// layer is put around the handler.
     #[track_caller]
     pub fn default_dimension(
         mut self,
@@ -170,10 +253,100 @@ impl MetricsLayer {
     /// Says whether a cold start is a metric: `ColdStart`, an EMF object of its own with the
     /// dimensions `function_name` and `service`, written when the handler is called.
     ///
-    /// Defaults to `false`.
+    /// Defaults to `false`. Under provisioned concurrency, after a SnapStart restore and on managed
+    /// instances there are no cold starts.
     pub fn cold_start_metric(mut self, on: bool) -> Self {
         self.config.cold_start = on;
         self
+    }
+
+    /// Says whether it is recorded how the invocation ended: `Errors`, `Throttles`, `Faults` and
+    /// `Panics`, each 0 or 1, so that the average is a rate and the sum a number of invocations.
+    ///
+    /// Defaults to `false`. What an answer is, [`classify_with`](Self::classify_with) says; what never
+    /// came to one, because it panicked or was cancelled, is a fault. At most one of `Errors`,
+    /// `Throttles` and `Faults` is 1.
+    pub fn error_metrics(mut self, on: bool) -> Self {
+        self.config.switches.errors = on;
+        self
+    }
+
+    /// Sets what decides how an invocation ended: `ByStatus` for handlers of HTTP, or a closure.
+    ///
+    /// Defaults to [`ByResult`]: every `Err` is a fault. It is asked only if
+    /// [`error_metrics`](Self::error_metrics) are on.
+    ///
+    /// ```
+    /// use powertools::{classify::Outcome, metrics::MetricsLayer};
+    /// # struct Answer;
+    /// # enum OrderError { OutOfStock, Database }
+    ///
+    /// let layer = MetricsLayer::new("Shop")
+    ///     .error_metrics(true)
+    ///     .classify_with(|result: Result<&Answer, &OrderError>| match result {
+    ///         Ok(_) => Outcome::Success,
+    ///         Err(OrderError::OutOfStock) => Outcome::Error,
+    ///         Err(OrderError::Database) => Outcome::Fault,
+    ///     });
+    /// ```
+    pub fn classify_with<D>(self, classify: D) -> MetricsLayer<D, B> {
+        MetricsLayer {
+            config: self.config,
+            classify,
+            batch_size: self.batch_size,
+        }
+    }
+
+    /// Says whether it is recorded how long the handler took: `Duration`, in milliseconds.
+    ///
+    /// Defaults to `false`. It is the time that passes from the call to its end, in the layers inside
+    /// of this one too.
+    pub fn duration_metric(mut self, on: bool) -> Self {
+        self.config.switches.duration = on;
+        self
+    }
+
+    /// Says whether it is recorded how much time was left at the end: `RemainingTime`, in
+    /// milliseconds. Its minimum says how near the function came to its timeout.
+    ///
+    /// Defaults to `false`. Without a context there is no deadline, and nothing is recorded.
+    pub fn remaining_time_metric(mut self, on: bool) -> Self {
+        self.config.switches.remaining_time = on;
+        self
+    }
+
+    /// Says whether it is recorded how much of the function's memory was used: `MemoryUtilization`,
+    /// in percent.
+    ///
+    /// Defaults to `false`. As for the `Max Memory Used` of Lambda's report, the most counts that has
+    /// been held until then, also by earlier invocations; but by this process alone, without its
+    /// extensions. It is the peak of the resident set (`VmHWM` in `/proc/self/status`), which takes
+    /// about 10 µs to read. Where the system does not say it, and where the context does not say the
+    /// function's size, nothing is recorded.
+    pub fn memory_metric(mut self, on: bool) -> Self {
+        self.config.switches.memory = on;
+        self
+    }
+
+    /// Records how many items the request has: `BatchSize`. A closure counts them.
+    ///
+    /// Defaults to none.
+    ///
+    /// ```
+    /// use lambda_runtime::LambdaEvent;
+    /// use powertools::metrics::MetricsLayer;
+    /// # struct Records { records: Vec<String> }
+    ///
+    /// let layer = MetricsLayer::new("Shop")
+    ///     .batch_size_metric(|event: &LambdaEvent<Records>| event.payload.records.len());
+    /// ```
+    pub fn batch_size_metric<D>(mut self, batch_size: D) -> MetricsLayer<C, D> {
+        self.config.switches.batch_size = true;
+        MetricsLayer {
+            config: self.config,
+            classify: self.classify,
+            batch_size,
+        }
     }
 
     /// Names the function, the dimension `function_name` of the cold-start metric.
@@ -222,12 +395,27 @@ fn built<T>(result: Result<T, MetricsError>) -> T {
     }
 }
 
-impl<S> Layer<S> for MetricsLayer {
-    type Service = MetricsService<S>;
+impl<S, C: Clone, B: Clone> Layer<S> for MetricsLayer<C, B> {
+    type Service = MetricsService<S, C, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
         built(self.check());
-        MetricsService::new(inner, self.config.prepared())
+        MetricsService::new(
+            inner,
+            self.config.prepared(),
+            self.classify.clone(),
+            self.batch_size.clone(),
+        )
+    }
+}
+
+impl<C, B> Debug for MetricsLayer<C, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsLayer")
+            .field("config", &self.config)
+            .field("classify", &format_args!("{}", type_name::<C>()))
+            .field("batch_size", &format_args!("{}", type_name::<B>()))
+            .finish()
     }
 }
 
@@ -317,6 +505,14 @@ mod tests {
     fn disabled_metrics_need_no_configuration() {
         let env = Env::from([(env::METRICS_DISABLED, "true"), (env::SERVICE_NAME, "zoë")]);
         let _ = MetricsLayer::from_env(&env).unwrap().layer(());
+    }
+
+    #[test]
+    #[should_panic = r#"the name "Duration" is already taken by a metric of the layer"#]
+    fn a_default_dimension_with_the_name_of_one_of_the_layers_metrics_panics() {
+        let layer = layer().default_dimension("Duration", 1);
+        let _ = layer.clone().layer(());
+        let _ = layer.duration_metric(true).layer(());
     }
 
     #[test]

@@ -152,6 +152,7 @@
 //! If the layer is there twice in one invocation, the outer one's configuration counts.
 
 mod batch;
+mod batch_size;
 #[cfg(feature = "metrics-cloudwatch")]
 pub mod cloudwatch;
 pub mod compat;
@@ -164,9 +165,11 @@ mod error;
 pub mod facade;
 mod future;
 mod handle;
+mod invocation_metrics;
 mod layer;
 mod limits;
 mod lines;
+mod memory;
 mod metric;
 mod recorder;
 mod service;
@@ -174,6 +177,7 @@ mod single;
 mod unit;
 mod value;
 
+pub use batch_size::BatchSize;
 pub use current::{add_dimension, add_dimensions, add_metadata, current, flush, set_timestamp};
 pub use emf::Member;
 pub use error::{MetricsError, SetGlobalError};

@@ -10,7 +10,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    Metric, Metrics, MetricsError,
+    Metric, Metrics, MetricsError, Value,
     batch::{Batch, Fill},
     config::Config,
     dimension::Dimension,
@@ -149,8 +149,12 @@ impl Recorder {
         warn!(error, metric, "left out of the metrics");
     }
 
-    pub(super) fn enter(&self) {
-        self.lock().writers += 1;
+    /// Begins what ends with a flush, and says whether nothing else will write.
+    pub(super) fn enter(&self) -> bool {
+        let mut pending = self.lock();
+        let is_outermost = pending.writers == 0;
+        pending.writers += 1;
+        is_outermost
     }
 
     fn leave(&self) {
@@ -177,7 +181,10 @@ impl Drop for Recorder {
 /// Writes what was recorded when it is dropped: after the handler's answer or error, and as well
 /// when a panic or a cancellation only drops what the handler left.
 #[derive(Debug)]
-pub(super) struct FlushOnDrop(Metrics);
+pub(super) struct FlushOnDrop {
+    metrics: Metrics,
+    is_outermost: bool,
+}
 
 impl FlushOnDrop {
     /// Begins a call. Within one invocation the first layer's configuration counts.
@@ -191,14 +198,26 @@ impl FlushOnDrop {
             // At once, because a function that starts slowly may never come to its end.
             config.write_cold_start(invocation);
         }
-        metrics.recorder.enter();
-        Self(metrics.clone())
+        Self {
+            is_outermost: metrics.recorder.enter(),
+            metrics: metrics.clone(),
+        }
+    }
+
+    /// Returns whether the call is inside of no other of the same invocation.
+    pub(super) const fn is_outermost(&self) -> bool {
+        self.is_outermost
+    }
+
+    /// Adds a value of one of the layer's own metrics.
+    pub(super) fn record(&self, metric: &Metric, value: impl Value) {
+        self.metrics.record_own(metric, value);
     }
 }
 
 impl Drop for FlushOnDrop {
     fn drop(&mut self) {
-        self.0.recorder.leave();
+        self.metrics.recorder.leave();
         flush_global();
     }
 }

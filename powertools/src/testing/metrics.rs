@@ -46,7 +46,7 @@ use crate::metrics::{MetricsLayer, Unit};
 /// # Ok::<_, Error>(())
 /// # }).unwrap();
 /// ```
-pub fn capture_metrics(layer: MetricsLayer) -> (CapturedMetrics, MetricsLayer) {
+pub fn capture_metrics<C, B>(layer: MetricsLayer<C, B>) -> (CapturedMetrics, MetricsLayer<C, B>) {
     let captured = CapturedMetrics::default();
     let layer = layer.with_writer(captured.clone());
     (captured, layer)

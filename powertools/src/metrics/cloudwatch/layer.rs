@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::CloudWatchSink;
 use crate::metrics::{MetricsLayer, config::Destination};
 
-impl MetricsLayer {
+impl<C, B> MetricsLayer<C, B> {
     /// Sends the metrics to CloudWatch by its API, instead of writing lines.
     ///
     /// For services outside of Lambda; see [`cloudwatch`](super). Metadata goes nowhere then.
