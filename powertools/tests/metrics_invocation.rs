@@ -850,6 +850,7 @@ fn disabled_metrics_ask_nobody_and_warn_of_nothing() {
             .error_metrics(true)
             .duration_metric(true)
             .memory_metric(true)
+            .warn_if_empty(true)
             .batch_size_metric(|_: &Request| asked.fetch_add(1, Ordering::Relaxed))
             .classify_with(|_: Result<&&str, &&str>| {
                 asked.fetch_add(1, Ordering::Relaxed);
@@ -862,6 +863,111 @@ fn disabled_metrics_ask_nobody_and_warn_of_nothing() {
     assert_eq!(asked.into_inner(), 0);
     assert_eq!(output.lines(), [] as [&str; 0]);
     assert_eq!(warnings.take(), [""; 0]);
+}
+
+mod empty {
+    use super::*;
+
+    /// Returns the warnings of an invocation whose handler records nothing.
+    fn warnings_of<B: BatchSize<Request> + Clone>(
+        layer: &MetricsLayer<ByResult, B>,
+        ending: Ending,
+        record: impl Fn() + Clone,
+    ) -> Vec<String> {
+        let (warnings, _guard) = Warnings::listen();
+        let service = layer.layer(service_fn(move |_: Request| {
+            record();
+            if ending == Ending::PanicInCall {
+                panic!("no stock");
+            }
+            async move {
+                match ending {
+                    Ending::Answer => Ok(()),
+                    Ending::Error => Err(()),
+                    Ending::PanicInCall | Ending::PanicInPoll => panic!("no stock"),
+                    Ending::Cancelled | Ending::NeverPolled => pending().await,
+                }
+            }
+        }));
+        run(service, request("one"), ending);
+        warnings.take()
+    }
+
+    #[test]
+    fn an_invocation_without_metrics_is_warned_of_at_every_end_if_it_was_asked_for() {
+        for ending in ENDINGS {
+            let (quiet, output) = layer();
+            assert_eq!(warnings_of(&quiet, ending, || ()), [""; 0]);
+            let (layer, _) = layer();
+            let warnings = warnings_of(&layer.warn_if_empty(true), ending, || ());
+            assert_eq!(
+                warnings,
+                ["message=no metric was recorded by the handler "],
+                "{ending:?}"
+            );
+            assert_eq!(output.lines(), [] as [&str; 0]);
+        }
+    }
+
+    #[test]
+    fn the_layers_own_metrics_do_not_count() {
+        let (layer, output) = layer_of_all();
+        let warnings = warnings_of(&layer.warn_if_empty(true), Ending::Answer, || ());
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(objects(&output).len(), 1);
+    }
+
+    #[test]
+    fn one_metric_is_enough_also_if_it_has_left_already() {
+        for values in [1, 99, 100, 101] {
+            let (layer, _) = layer_of_all();
+            let warnings = warnings_of(&layer.warn_if_empty(true), Ending::Answer, || {
+                for value in 0..values {
+                    ORDERS_CREATED.record(value);
+                }
+            });
+            assert_eq!(warnings, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_none() {
+        let (layer, _) = layer();
+        let layer = layer.warn_if_empty(true);
+        let warnings = warnings_of(&layer, Ending::Answer, || {
+            ORDERS_CREATED.record(f64::NAN);
+            metrics::add_dimension("shop", "a");
+        });
+        assert_eq!(warnings.len(), 2);
+    }
+
+    #[test]
+    fn every_attempt_and_every_invocation_is_looked_at_for_itself() {
+        let (layer, _) = layer();
+        let layer = layer.warn_if_empty(true);
+        let one = Invocation::current_or_open(Some(&context("one")));
+        one.sync_scope(|| {
+            let record = || ORDERS_CREATED.record(1);
+            let warnings = warnings_of(&layer, Ending::Answer, record);
+            assert_eq!(warnings, [""; 0]);
+            let warnings = warnings_of(&layer, Ending::Answer, || ());
+            assert_eq!(warnings.len(), 1);
+        });
+        assert_eq!(warnings_of(&layer, Ending::Answer, || ()).len(), 1);
+    }
+
+    #[test]
+    fn a_layer_that_is_there_twice_warns_once() {
+        let (warnings, _guard) = Warnings::listen();
+        let (outer, _) = layer();
+        let (inner, _) = layer();
+        let service = ServiceBuilder::new()
+            .layer(outer.warn_if_empty(true))
+            .layer(inner.warn_if_empty(true))
+            .service(service_fn(|_: Request| ready(Ok::<_, Infallible>(()))));
+        run(service, request("one"), Ending::Answer);
+        assert_eq!(warnings.take().len(), 1);
+    }
 }
 
 #[test]

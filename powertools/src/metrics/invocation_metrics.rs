@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use tracing::warn;
+
 use super::{Metric, Unit, config::Config, memory, recorder::FlushOnDrop};
 use crate::{Invocation, classify::Outcome};
 
@@ -17,7 +19,7 @@ const REMAINING_TIME: Metric = Metric::new("RemainingTime", Unit::Milliseconds);
 const MEMORY_UTILIZATION: Metric = Metric::new("MemoryUtilization", Unit::Percent);
 const BATCH_SIZE: Metric = Metric::new("BatchSize", Unit::Count);
 
-/// What the layer was asked to record at each invocation's end.
+/// What the layer was asked to do at each invocation's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Switches {
     pub(super) errors: bool,
@@ -25,6 +27,7 @@ pub(super) struct Switches {
     pub(super) remaining_time: bool,
     pub(super) memory: bool,
     pub(super) batch_size: bool,
+    pub(super) warn_if_empty: bool,
 }
 
 impl Switches {
@@ -127,6 +130,10 @@ impl Drop for Call {
 impl Own {
     fn record(self, end: End, metrics: &FlushOnDrop) {
         let switches = self.switches;
+        // Before the layer's own: what is missed is the handler's.
+        if switches.warn_if_empty && !metrics.has_recorded() {
+            warn!("no metric was recorded by the handler");
+        }
         if switches.errors {
             for (metric, is_so) in outcomes(end) {
                 metrics.record(&metric, u8::from(is_so));
@@ -247,6 +254,13 @@ mod tests {
                     ..off
                 },
                 &["BatchSize"],
+            ),
+            (
+                Switches {
+                    warn_if_empty: true,
+                    ..off
+                },
+                &[],
             ),
         ];
         let all = || switches.iter().flat_map(|(_, names)| *names);

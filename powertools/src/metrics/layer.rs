@@ -349,6 +349,14 @@ impl<C, B> MetricsLayer<C, B> {
         }
     }
 
+    /// Says whether a warning is logged when an invocation ends whose handler has recorded nothing.
+    ///
+    /// Defaults to `false`. What the layer itself records does not count.
+    pub fn warn_if_empty(mut self, on: bool) -> Self {
+        self.config.switches.warn_if_empty = on;
+        self
+    }
+
     /// Names the function, the dimension `function_name` of the cold-start metric.
     ///
     /// Defaults to `POWERTOOLS_METRICS_FUNCTION_NAME`, then to the name in the context. One that

@@ -41,6 +41,8 @@ pub(super) struct Pending {
     /// service that are under way: more than one if the layer is there twice. With none, nobody
     /// would write it.
     writers: usize,
+    /// Whether a value came since the first of them began.
+    has_recorded: bool,
     pub(super) batch: Batch,
     /// The kinds of errors that have been warned of.
     warned: Vec<Discriminant<MetricsError>>,
@@ -90,9 +92,11 @@ impl Recorder {
         own: &[Dimension],
     ) -> Result<(), MetricsError> {
         let mut pending = self.lock();
-        let Pending { writers, batch, .. } = &mut *pending;
-        match batch.record(&self.config.configured, metric, value, own)? {
-            Fill::Room if *writers > 0 => Ok(()),
+        let configured = &self.config.configured;
+        let fill = pending.batch.record(configured, metric, value, own)?;
+        pending.has_recorded = true;
+        match fill {
+            Fill::Room if pending.writers > 0 => Ok(()),
             Fill::Room | Fill::Full => self.write(pending, After::Continue),
         }
     }
@@ -153,6 +157,7 @@ impl Recorder {
     pub(super) fn enter(&self) -> bool {
         let mut pending = self.lock();
         let is_outermost = pending.writers == 0;
+        pending.has_recorded &= !is_outermost;
         pending.writers += 1;
         is_outermost
     }
@@ -207,6 +212,11 @@ impl FlushOnDrop {
     /// Returns whether the call is inside of no other of the same invocation.
     pub(super) const fn is_outermost(&self) -> bool {
         self.is_outermost
+    }
+
+    /// Returns whether a value has been recorded since the outermost call began.
+    pub(super) fn has_recorded(&self) -> bool {
+        self.metrics.recorder.lock().has_recorded
     }
 
     /// Adds a value of one of the layer's own metrics.
