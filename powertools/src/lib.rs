@@ -45,7 +45,7 @@
 //!     let service = ServiceBuilder::new()
 //!         .layer(LoggingLayer::new())
 //!         .layer(TraceLayer::new())
-//!         .layer(MetricsLayer::from_env(&env)?)
+//!         .layer(MetricsLayer::from_env(&env))
 //!         .service_fn(handler);
 //!     lambda_runtime::run(service).await
 //! }
@@ -84,6 +84,7 @@
 //! | `metrics-cloudwatch` | [`metrics::cloudwatch`]: the same sent by CloudWatch's API, for services outside of Lambda |
 //! | `metrics-facade` | [`metrics::facade`]: what libraries record with the crate `metrics` |
 //! | `trace` | [`trace`]: X-Ray subsegments from `tracing` spans |
+//! | `trace-aws-sdk` | [`trace`]: calls of the AWS SDK as subsegments |
 //! | `trace-otlp` | [`trace`]: spans as OTLP, over HTTP to a collector or over UDP to the X-Ray daemon |
 //! | `deadline` | [`deadline`]: telemetry that survives a timeout, and handlers that are cut off before it |
 //! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
@@ -144,6 +145,9 @@ pub mod jmespath;
 pub mod logging;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "observability")]
+pub mod observability;
+mod snapstart;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "trace")]
@@ -152,6 +156,9 @@ pub mod trace;
 pub use context::HasContext;
 pub use env::Env;
 pub use invocation::{Invocation, InvocationFuture};
+#[cfg(feature = "observability")]
+pub use observability::{Observability, ObservabilityLayer};
+pub use snapstart::SnapStart;
 
 /// Compiles the code of the crate's README.
 #[cfg(all(

@@ -799,7 +799,7 @@ mod with_metrics {
     fn metrics() -> (MetricsLayer, Captured) {
         let env = Env::from([(METRICS_NAMESPACE, "Shop")]);
         let output = Captured::default();
-        let layer = MetricsLayer::from_env(&env).unwrap();
+        let layer = MetricsLayer::from_env(&env);
         (layer.with_writer(output.clone()), output)
     }
 

@@ -36,7 +36,7 @@ const LATENCY: Metric = Metric::new("Latency", Unit::Milliseconds);
 fn layer() -> (MetricsLayer, Captured) {
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (SERVICE_NAME, "orders")]);
     let output = Captured::default();
-    let layer = MetricsLayer::from_env(&env).unwrap();
+    let layer = MetricsLayer::from_env(&env);
     (layer.with_writer(output.clone()), output)
 }
 
@@ -118,7 +118,7 @@ async fn units_are_all_that_cloudwatch_knows_and_spelled_as_it_does() {
 #[tokio::test]
 async fn without_a_service_there_is_no_such_dimension() {
     let output = Captured::default();
-    let layer = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")])).unwrap();
+    let layer = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")]));
     let service = layer
         .with_writer(output.clone())
         .layer(service_fn(|_: LambdaEvent<()>| async {
@@ -422,7 +422,6 @@ async fn disabled_metrics_write_nothing_and_warn_of_nothing() {
     let output = Captured::default();
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (METRICS_DISABLED, "true")]);
     let service = MetricsLayer::from_env(&env)
-        .unwrap()
         .with_writer(output.clone())
         .layer(service_fn(|_: LambdaEvent<()>| async {
             for _ in 0..300 {

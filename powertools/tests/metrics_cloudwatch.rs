@@ -186,7 +186,7 @@ fn check(input: &PutMetricDataInput, body: &[u8]) {
 
 fn layer(sink: &CloudWatchSink) -> MetricsLayer {
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (SERVICE_NAME, "orders")]);
-    let layer = MetricsLayer::from_env(&env).unwrap();
+    let layer = MetricsLayer::from_env(&env);
     layer.with_cloudwatch(sink.clone())
 }
 

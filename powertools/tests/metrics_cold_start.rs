@@ -19,7 +19,7 @@ fn from_env<const N: usize>(variables: [(&str, &str); N]) -> (MetricsLayer, Capt
     let namespace = [(env::METRICS_NAMESPACE, "Shop")];
     let output = Captured::default();
     let env: Env = namespace.into_iter().chain(variables).collect();
-    let layer = MetricsLayer::from_env(&env).unwrap();
+    let layer = MetricsLayer::from_env(&env);
     (layer.with_writer(output.clone()), output)
 }
 

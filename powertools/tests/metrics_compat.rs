@@ -24,7 +24,6 @@ fn recorder(toolkit: Toolkit) -> (Metrics, Captured) {
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (SERVICE_NAME, "orders")]);
     let output = Captured::default();
     let layer = MetricsLayer::from_env(&env)
-        .unwrap()
         .default_dimension("stage", "prod")
         .compatible_with(toolkit)
         .with_clock(|| UNIX_EPOCH + Duration::from_millis(1_795_392_000_000))

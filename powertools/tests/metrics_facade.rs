@@ -30,7 +30,7 @@ use tracing_subscriber::{layer::Context, prelude::*};
 
 fn layer() -> (CapturedMetrics, MetricsLayer) {
     let env = Env::from([(METRICS_NAMESPACE, "Shop")]);
-    capture_metrics(MetricsLayer::from_env(&env).unwrap().service("orders"))
+    capture_metrics(MetricsLayer::from_env(&env).service("orders"))
 }
 
 /// Runs a handler once under the layer, on this thread, with a recorder of its own.
@@ -402,7 +402,7 @@ fn disabled_metrics_are_silent() {
     let recorder = FacadeRecorder::new();
     let _local = set_default_local_recorder(&recorder);
     let env = Env::from([(METRICS_DISABLED, "true")]);
-    let (captured, layer) = capture_metrics(MetricsLayer::from_env(&env).unwrap());
+    let (captured, layer) = capture_metrics(MetricsLayer::from_env(&env));
     let service = layer.layer(service_fn(|_: LambdaEvent<()>| {
         counter!("hits").increment(1);
         gauge!("open").set(f64::NAN);

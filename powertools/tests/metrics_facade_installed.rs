@@ -23,9 +23,9 @@ async fn an_installed_recorder_takes_what_all_threads_record() {
     assert!(set_global_recorder(NoopRecorder).is_err());
 
     let env = Env::from([(METRICS_NAMESPACE, "Shop")]);
-    let (process, layer) = capture_metrics(MetricsLayer::from_env(&env).unwrap());
+    let (process, layer) = capture_metrics(MetricsLayer::from_env(&env));
     layer.recorder().set_global().unwrap();
-    let (captured, layer) = capture_metrics(MetricsLayer::from_env(&env).unwrap());
+    let (captured, layer) = capture_metrics(MetricsLayer::from_env(&env));
     let service = layer.layer(service_fn(async |_: LambdaEvent<()>| {
         counter!("hits", "by" => "handler").increment(2);
         // It does not know the invocation.

@@ -20,7 +20,7 @@ use support::{Warnings, check, names, objects};
 fn recorder(toolkit: Option<Toolkit>) -> (Metrics, Captured) {
     let env = Env::from([(METRICS_NAMESPACE, "Shop"), (SERVICE_NAME, "orders")]);
     let output = Captured::default();
-    let layer = MetricsLayer::from_env(&env).unwrap();
+    let layer = MetricsLayer::from_env(&env);
     let layer = layer
         .default_dimension("stage", "prod")
         .with_writer(output.clone());

@@ -17,7 +17,7 @@ const ROWS_IMPORTED: Metric = Metric::new("RowsImported", Unit::Count);
 
 fn layer() -> (MetricsLayer, Captured) {
     let output = Captured::default();
-    let layer = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")])).unwrap();
+    let layer = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")]));
     (layer.service("import").with_writer(output.clone()), output)
 }
 
@@ -68,7 +68,7 @@ fn recorders_of_one_layer_are_apart() {
 fn without_a_namespace_there_is_an_error_or_one_warning_that_names_a_metric() {
     let (warnings, _guard) = Warnings::listen();
     let output = Captured::default();
-    let disabled = MetricsLayer::from_env(&Env::from([(METRICS_DISABLED, "true")])).unwrap();
+    let disabled = MetricsLayer::from_env(&Env::from([(METRICS_DISABLED, "true")]));
     let layer = disabled.disabled(false).with_writer(output.clone());
 
     let metrics = layer.recorder();

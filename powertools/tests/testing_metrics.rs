@@ -292,7 +292,7 @@ fn an_object_that_cloudwatch_would_not_take_is_pointed_out() {
 #[tokio::test]
 async fn what_a_layer_writes_is_captured_over_objects_that_were_split() {
     let env = Env::from([(env::METRICS_NAMESPACE, "Shop")]);
-    let layer = MetricsLayer::from_env(&env).unwrap().service("orders");
+    let layer = MetricsLayer::from_env(&env).service("orders");
     let (captured, layer) = capture_metrics(layer);
     let service = layer.layer(service_fn(async |event: LambdaEvent<&str>| {
         metrics::add_metadata("order_id", event.payload);

@@ -105,7 +105,7 @@ mod tests {
             (env::METRICS_NAMESPACE, "Test"),
             (env::METRICS_DISABLED, "true"),
         ]);
-        MetricsLayer::from_env(&env).unwrap()
+        MetricsLayer::from_env(&env)
     }
 
     fn api_gateway_request(body: &str) -> Request {

@@ -11,7 +11,7 @@
 //!
 //! let output = testing::Captured::default();
 //! let env = Env::from([(env::METRICS_NAMESPACE, "Shop"), (env::SERVICE_NAME, "orders")]);
-//! let metrics = MetricsLayer::from_env(&env)?
+//! let metrics = MetricsLayer::from_env(&env)
 //!     .compatible_with(Toolkit::Python)
 //!     .with_writer(output.clone())
 //!     .recorder();

@@ -1,9 +1,12 @@
 use std::{
     borrow::Cow,
+    error::Error,
     fmt,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use tracing::warn;
 
 use super::{
     Metric, MetricsError, Unit,
@@ -12,13 +15,14 @@ use super::{
     dimension::Dimension,
     emf::{self, Frame},
     invocation_metrics::Switches,
+    layer::check_namespace,
     limits::{TIMESTAMP_FUTURE, TIMESTAMP_PAST},
     lines::Lines,
 };
 use crate::{Invocation, output::Output};
 
 /// The metric of a cold start and its dimension, as the other toolkits name them.
-const COLD_START: Metric = Metric::new("ColdStart", Unit::Count);
+pub(super) const COLD_START: Metric = Metric::new("ColdStart", Unit::Count);
 const FUNCTION_NAME: &str = "function_name";
 pub(super) const SERVICE: &str = "service";
 
@@ -75,6 +79,18 @@ impl Config {
     /// Returns what services and recorders share.
     pub(super) fn prepared(&self) -> Arc<Self> {
         let mut config = self.clone();
+        // The environment may have said anything.
+        if let Some(service) = config.configured.service.take()
+            && !config.disabled
+        {
+            match config.dimension(SERVICE, &service.value) {
+                Ok(service) => config.configured.service = Some(service),
+                Err(error) => {
+                    let error: &(dyn Error + 'static) = &error;
+                    warn!(error, "left out of the metrics");
+                }
+            }
+        }
         if let Some(toolkit) = config.compat {
             toolkit.prepare(&mut config.configured);
         }
@@ -98,14 +114,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Fails if there is no namespace; the metrics are lost.
+    /// Fails if there is no namespace that CloudWatch takes; the metrics are lost.
     pub(super) fn drain(&self, batch: &mut Batch, lines: &mut Lines) -> Result<(), MetricsError> {
         if batch.is_empty() {
             return Ok(());
         }
-        let result = if self.namespace.is_empty() {
-            Err(MetricsError::MissingNamespace)
-        } else {
+        let result = check_namespace(&self.namespace);
+        if result.is_ok() {
             let flushed = Flushed {
                 timestamp: batch.timestamp.unwrap_or_else(|| self.timestamp()),
                 namespace: &self.namespace,
@@ -124,8 +139,7 @@ impl Config {
                 };
                 self.emit(&flushed, lines);
             }
-            Ok(())
-        };
+        }
         batch.series.clear();
         batch.groups.clear();
         result
@@ -174,7 +188,12 @@ impl Config {
     /// Writes the line that says that an invocation is a cold start.
     ///
     /// It is an object of its own: the other metrics are not to be split by the function's name.
-    pub(super) fn write_cold_start(&self, invocation: &Invocation) {
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no namespace that CloudWatch takes.
+    pub(super) fn write_cold_start(&self, invocation: &Invocation) -> Result<(), MetricsError> {
+        check_namespace(&self.namespace)?;
         let name = self
             .function_name
             .as_deref()
@@ -196,6 +215,7 @@ impl Config {
         };
         self.emit(&flushed, &mut lines);
         self.write(&lines);
+        Ok(())
     }
 
     /// Returns the time now: epoch, in milliseconds.

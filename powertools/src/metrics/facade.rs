@@ -22,7 +22,7 @@
 //! async fn main() -> Result<(), Error> {
 //!     FacadeRecorder::new().install()?;
 //!     let service = ServiceBuilder::new()
-//!         .layer(MetricsLayer::from_env(&Env::process())?)
+//!         .layer(MetricsLayer::from_env(&Env::process()))
 //!         .service_fn(handler);
 //!     lambda_runtime::run(service).await
 //! }

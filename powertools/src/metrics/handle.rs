@@ -7,6 +7,7 @@ use super::{
     batch::{Batch, Configured, Flushed, Metadata},
     config::{Clock, Config},
     dimension::{self, Dimension},
+    layer::check_namespace,
     lines::Lines,
     recorder::{self, After, Recorder},
 };
@@ -291,7 +292,7 @@ impl Metrics {
     ///
     /// const CACHE_WARMED: Metric = Metric::new("CacheWarmed", Unit::Count);
     ///
-    /// let layer = MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, "Shop")]))?;
+    /// let layer = MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, "Shop")]));
     /// layer.recorder().set_global()?;
     /// // Before the first invocation, or in a task that belongs to none:
     /// CACHE_WARMED.record(1);
@@ -313,7 +314,10 @@ impl Metrics {
     /// Warns of what is left out of a metric.
     pub(super) fn warn_for(&self, metric: &Metric, error: &MetricsError) {
         // The others name it themselves.
-        let is_nameless = matches!(error, MetricsError::MissingNamespace);
+        let is_nameless = matches!(
+            error,
+            MetricsError::MissingNamespace | MetricsError::Namespace { .. }
+        );
         self.recorder
             .warn_of(error, is_nameless.then(|| metric.name()));
     }
@@ -333,9 +337,7 @@ impl Metrics {
     ) -> Result<(), MetricsError> {
         let config = self.config();
         let namespace = namespace.unwrap_or(&config.namespace);
-        if namespace.is_empty() {
-            return Err(MetricsError::MissingNamespace);
-        }
+        check_namespace(namespace)?;
         let flushed = Flushed {
             timestamp: config.timestamp(),
             namespace,
@@ -378,7 +380,7 @@ impl<C, B> MetricsLayer<C, B> {
     ///
     /// let output = testing::Captured::default();
     /// let env = Env::from([(env::METRICS_NAMESPACE, "Shop"), (env::SERVICE_NAME, "import")]);
-    /// let metrics = MetricsLayer::from_env(&env)?.with_writer(output.clone()).recorder();
+    /// let metrics = MetricsLayer::from_env(&env).with_writer(output.clone()).recorder();
     /// metrics.record(&ROWS_IMPORTED, 7);
     /// metrics.flush();
     /// assert_eq!(output.json()[0]["RowsImported"], 7);
@@ -425,7 +427,7 @@ mod tests {
     fn recorder() -> (Metrics, Captured) {
         let output = Captured::default();
         let layer = MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, "Shop")]));
-        let layer = layer.unwrap().default_dimension("stage", "prod");
+        let layer = layer.default_dimension("stage", "prod");
         (layer.with_writer(output.clone()).recorder(), output)
     }
 

@@ -51,6 +51,7 @@ pub(super) struct Call {
     /// What is recorded: nothing for a call inside of another of the same invocation.
     own: Option<Own>,
     flush: FlushOnDrop,
+    invocation: Invocation,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,7 @@ impl Call {
             end: End::Cancelled,
             own,
             flush,
+            invocation: invocation.clone(),
         }
     }
 
@@ -111,11 +113,13 @@ impl Call {
         }
     }
 
-    /// Ends the call, whose outcome is found if it is asked for.
+    /// Ends the call, or has it end with the response's body. Its outcome is found if it is asked for.
     pub(super) fn answer(mut self, outcome: impl FnOnce() -> Outcome) {
         if self.own.is_some_and(|own| own.switches.errors) {
             self.end = End::Answered(self.run(|_| outcome()));
         }
+        let invocation = self.invocation.clone();
+        drop(invocation.keep_to_end(self));
     }
 }
 

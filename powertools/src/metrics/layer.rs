@@ -8,7 +8,7 @@ use std::{
 use tower_layer::Layer;
 
 use super::{
-    Member, MetricsError, MetricsService,
+    Member, MetricsError, MetricsService, Violation,
     batch::Configured,
     config::{Config, Destination, SERVICE},
     dimension::{self, Dimension},
@@ -61,7 +61,7 @@ use crate::{
 /// let output = testing::Captured::default();
 /// let service = ServiceBuilder::new()
 ///     .layer(
-///         MetricsLayer::from_env(&env)?
+///         MetricsLayer::from_env(&env)
 ///             .error_metrics(true)
 ///             .duration_metric(true)
 ///             .batch_size_metric(|event: &LambdaEvent<Vec<u32>>| event.payload.len())
@@ -84,9 +84,9 @@ use crate::{
 /// them, a metric of its own or a dimension, is left out with a warning.
 ///
 /// A call inside of another of the same invocation, because the layer is there twice, records none
-/// of them. A retry outside of the layer is a call of its own. The answer's end is not waited for:
-/// if its body is streamed, the call ends with its head, and what fails later is not seen. Lambda's
-/// own timeout ends the process, and with it the call that it should have counted; a timeout of
+/// of them. A retry outside of the layer is a call of its own. A response whose body is streamed ends
+/// the call with its head, and what fails later is not seen, unless the `BodyLayer` of the module
+/// `body` (feature `http`) is next to the handler. Lambda's own timeout ends the process, and with it the call that it should have counted; a timeout of
 /// tower or tokio around the layer cancels it.
 #[derive(Clone)]
 #[must_use]
@@ -102,35 +102,26 @@ impl MetricsLayer {
     ///
     /// # Panics
     ///
-    /// Panics if CloudWatch does not take the [`namespace`](Self::namespace). A service's name that
-    /// it does not take, which the environment gives and [`service`](Self::service) does not
-    /// replace, panics when the layer is put around the handler.
+    /// Panics if CloudWatch does not take the [`namespace`](Self::namespace).
     #[track_caller]
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self::read(&Env::process()).namespace(namespace)
+        Self::from_env(&Env::process()).namespace(namespace)
     }
 
     /// Makes a layer from environment variables.
     ///
     /// | variable | sets | default |
     /// |---|---|---|
-    /// | `POWERTOOLS_METRICS_NAMESPACE` | [`namespace`](Self::namespace) | an error |
+    /// | `POWERTOOLS_METRICS_NAMESPACE` | [`namespace`](Self::namespace) | none, and no metric is written |
     /// | `POWERTOOLS_SERVICE_NAME` | [`service`](Self::service) | no such dimension |
     /// | `POWERTOOLS_METRICS_FUNCTION_NAME` | [`function_name`](Self::function_name) | that of the context |
     /// | `POWERTOOLS_METRICS_DISABLED` | [`disabled`](Self::disabled) | `POWERTOOLS_DEV`, then `false` |
     ///
-    /// # Errors
-    ///
-    /// Fails if there is no namespace, or if CloudWatch does not take it or the service's name;
-    /// never while metrics are disabled.
-    pub fn from_env(env: &Env) -> Result<Self, MetricsError> {
-        let layer = Self::read(env);
-        layer.check()?;
-        Ok(layer)
-    }
-
-    /// Takes what the environment says as it is: the code may replace it.
-    fn read(env: &Env) -> Self {
+    /// What the code gives goes before. Without a namespace that CloudWatch takes, each flush of
+    /// metrics is one warning that names one of them; a service's name that it does not take is left
+    /// out, with a warning when the layer is put around the handler. A function that should rather
+    /// not start calls [`check`](Self::check).
+    pub fn from_env(env: &Env) -> Self {
         Self {
             config: Config {
                 namespace: env.get(env::METRICS_NAMESPACE).unwrap_or_default().into(),
@@ -157,25 +148,41 @@ impl MetricsLayer {
 }
 
 impl<C, B> MetricsLayer<C, B> {
-    /// Checks what the environment said and the code has not replaced.
-    fn check(&self) -> Result<(), MetricsError> {
+    /// Checks what the environment has given and the code has not replaced.
+    ///
+    /// ```
+    /// use powertools::{Env, metrics::MetricsLayer};
+    ///
+    /// let layer = MetricsLayer::from_env(&Env::default());
+    /// assert_eq!(
+    ///     layer.check().unwrap_err().to_string(),
+    ///     "no namespace for the metrics: `POWERTOOLS_METRICS_NAMESPACE` is not set"
+    /// );
+    /// assert!(layer.namespace("Shop").check().is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no namespace, or if CloudWatch does not take it or the service's name;
+    /// never while metrics are disabled.
+    pub fn check(&self) -> Result<(), MetricsError> {
+        let config = &self.config;
+        if config.disabled {
+            return Ok(());
+        }
+        check_namespace(&config.namespace)?;
+        if let Some(service) = &config.configured.service {
+            config.dimension(SERVICE, &service.value)?;
+        }
+        Ok(())
+    }
+
+    fn check_default_dimensions(&self) -> Result<(), MetricsError> {
         let Config {
-            namespace,
             configured,
-            disabled,
             switches,
             ..
         } = &self.config;
-        if *disabled {
-            return Ok(());
-        }
-        if namespace.is_empty() {
-            return Err(MetricsError::MissingNamespace);
-        }
-        check_namespace(namespace)?;
-        if let Some(service) = &configured.service {
-            Dimension::new(SERVICE, &service.value)?;
-        }
         let taken = |dimension: &&Dimension| switches.records(&dimension.name);
         match configured.dimensions.iter().find(taken) {
             Some(dimension) => Err(MetricsError::NameTaken {
@@ -197,7 +204,14 @@ impl<C, B> MetricsLayer<C, B> {
     #[track_caller]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         let namespace = namespace.into();
-        built(check_namespace(&namespace));
+        built(match check_namespace(&namespace) {
+            // The environment has nothing to do with it.
+            Err(MetricsError::MissingNamespace) => Err(MetricsError::Namespace {
+                namespace: String::new(),
+                violation: Violation::Blank,
+            }),
+            checked => checked,
+        });
         self.config.namespace = namespace;
         self
     }
@@ -388,6 +402,9 @@ impl<C, B> MetricsLayer<C, B> {
 }
 
 pub(super) fn check_namespace(namespace: &str) -> Result<(), MetricsError> {
+    if namespace.is_empty() {
+        return Err(MetricsError::MissingNamespace);
+    }
     limits::check_namespace(namespace).map_err(|violation| MetricsError::Namespace {
         namespace: namespace.to_owned(),
         violation,
@@ -407,7 +424,7 @@ impl<S, C: Clone, B: Clone> Layer<S> for MetricsLayer<C, B> {
     type Service = MetricsService<S, C, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        built(self.check());
+        built(self.check_default_dimensions());
         MetricsService::new(
             inner,
             self.config.prepared(),
@@ -433,7 +450,7 @@ mod tests {
     use crate::metrics::Violation;
 
     fn layer() -> MetricsLayer {
-        MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, "Shop")])).unwrap()
+        MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, "Shop")]))
     }
 
     #[test]
@@ -443,8 +460,7 @@ mod tests {
             (env::SERVICE_NAME, "from-environment"),
             (env::METRICS_FUNCTION_NAME, "from-environment"),
             (env::METRICS_DISABLED, "true"),
-        ]))
-        .unwrap();
+        ]));
         let config = &layer.config;
         let service = config.configured.service.as_ref().unwrap();
         assert_eq!(service.value, "from-environment");
@@ -469,7 +485,7 @@ mod tests {
             let variables = variables.iter().copied();
             let variables = variables.chain([(env::METRICS_NAMESPACE, "Shop")]);
             let env: Env = variables.collect();
-            MetricsLayer::from_env(&env).unwrap().config.disabled
+            MetricsLayer::from_env(&env).config.disabled
         };
         let (dev, disabled) = (env::DEV, env::METRICS_DISABLED);
         assert!(!is_disabled(&[]));
@@ -483,36 +499,36 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_without_a_proper_namespace_or_service_is_an_error() {
-        let error = MetricsLayer::from_env(&Env::default()).unwrap_err();
+    fn a_layer_without_a_proper_namespace_or_service_does_not_pass_the_check() {
+        let check = |variables: &[(&str, &str)]| {
+            let env: Env = variables.iter().copied().collect();
+            MetricsLayer::from_env(&env).check()
+        };
         // What `main` prints.
         assert_eq!(
-            format!("{error:?}"),
+            format!("{:?}", check(&[]).unwrap_err()),
             "no namespace for the metrics: `POWERTOOLS_METRICS_NAMESPACE` is not set"
         );
-        let error =
-            MetricsLayer::from_env(&Env::from([(env::METRICS_NAMESPACE, ":a")])).unwrap_err();
         assert!(matches!(
-            error,
-            MetricsError::Namespace {
+            check(&[(env::METRICS_NAMESPACE, ":a")]),
+            Err(MetricsError::Namespace {
                 violation: Violation::LeadingColon,
                 ..
-            }
+            })
         ));
-        let env = Env::from([(env::METRICS_NAMESPACE, "a"), (env::SERVICE_NAME, "zoë")]);
         assert!(matches!(
-            MetricsLayer::from_env(&env).unwrap_err(),
-            MetricsError::DimensionValue {
+            check(&[(env::METRICS_NAMESPACE, "a"), (env::SERVICE_NAME, "zoë")]),
+            Err(MetricsError::DimensionValue {
                 violation: Violation::NotPrintableAscii,
                 ..
-            }
+            })
         ));
     }
 
     #[test]
     fn disabled_metrics_need_no_configuration() {
         let env = Env::from([(env::METRICS_DISABLED, "true"), (env::SERVICE_NAME, "zoë")]);
-        let _ = MetricsLayer::from_env(&env).unwrap().layer(());
+        assert!(MetricsLayer::from_env(&env).check().is_ok());
     }
 
     #[test]
@@ -524,24 +540,12 @@ mod tests {
     }
 
     #[test]
-    #[should_panic = "no namespace for the metrics"]
-    fn metrics_that_the_code_switches_on_again_need_a_namespace() {
-        let layer = MetricsLayer::from_env(&Env::from([(env::METRICS_DISABLED, "true")]));
-        let _ = layer.unwrap().disabled(false).layer(());
-    }
-
-    #[test]
     fn what_the_code_replaces_in_the_environment_may_be_anything() {
         let env = Env::from([(env::METRICS_NAMESPACE, ":a"), (env::SERVICE_NAME, "zoë")]);
-        let layer = MetricsLayer::read(&env).namespace("Shop").service("orders");
-        let _ = layer.layer(());
-    }
-
-    #[test]
-    #[should_panic = r#"value of dimension "service" is not printable ASCII"#]
-    fn a_bad_service_of_the_environment_panics_when_the_layer_is_used() {
-        let layer = MetricsLayer::read(&Env::from([(env::SERVICE_NAME, "zoë")]));
-        let _ = layer.namespace("Shop").layer(());
+        let layer = MetricsLayer::from_env(&env)
+            .namespace("Shop")
+            .service("orders");
+        assert!(layer.check().is_ok());
     }
 
     #[test]

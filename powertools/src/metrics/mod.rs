@@ -25,7 +25,7 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Error> {
 //!     let service = ServiceBuilder::new()
-//!         .layer(MetricsLayer::from_env(&Env::process())?)
+//!         .layer(MetricsLayer::from_env(&Env::process()))
 //!         .service_fn(handler);
 //!     lambda_runtime::run(service).await
 //! }
@@ -58,7 +58,7 @@
 //! let output = testing::Captured::default();
 //! let service = ServiceBuilder::new()
 //!     .layer(
-//!         MetricsLayer::from_env(&env)?
+//!         MetricsLayer::from_env(&env)
 //!             .service("orders")
 //!             .default_dimension("stage", "prod")
 //!             .with_writer(output.clone()),
@@ -187,7 +187,7 @@ pub use layer::MetricsLayer;
 pub use limits::Violation;
 pub use metric::Metric;
 #[allow(unused_imports, reason = "for what ends invocations early")]
-pub(crate) use recorder::{State, flush_invocation};
+pub(crate) use recorder::{State, flush_global, flush_invocation};
 pub use service::MetricsService;
 pub use single::SingleMetric;
 pub use unit::Unit;

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::{
     Metric, Metrics, MetricsError, Value,
     batch::{Batch, Fill},
-    config::Config,
+    config::{COLD_START, Config},
     dimension::Dimension,
     lines::Lines,
 };
@@ -201,7 +201,9 @@ impl FlushOnDrop {
         });
         if is_first && config.cold_start && !config.disabled && invocation.is_cold_start() {
             // At once, because a function that starts slowly may never come to its end.
-            config.write_cold_start(invocation);
+            if let Err(error) = config.write_cold_start(invocation) {
+                metrics.warn_for(&COLD_START, &error);
+            }
         }
         Self {
             is_outermost: metrics.recorder.enter(),
@@ -243,7 +245,7 @@ pub(crate) fn flush_invocation(invocation: &Invocation) {
 }
 
 /// Before Lambda freezes the process; dimensions and metadata stay, as they are the process's.
-fn flush_global() {
+pub(crate) fn flush_global() {
     if let Some(metrics) = GLOBAL.get() {
         metrics.recorder.flush(After::End);
     }

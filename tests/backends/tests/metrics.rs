@@ -44,7 +44,7 @@ async fn client() -> Client {
 
 fn layer(namespace: &str, sink: &CloudWatchSink) -> MetricsLayer {
     let env = Env::from([(METRICS_NAMESPACE, namespace), (SERVICE_NAME, "orders")]);
-    let layer = MetricsLayer::from_env(&env).unwrap();
+    let layer = MetricsLayer::from_env(&env);
     layer.with_cloudwatch(sink.clone())
 }
 

@@ -249,7 +249,6 @@ pub(super) fn flush(invocation: &Invocation) -> Option<Flush> {
 
 /// Forgets the sockets of the running code's tracer: those of a snapshot lead nowhere when it is
 /// restored.
-#[allow(dead_code, reason = "called by what restores a snapshot")]
 pub(crate) fn reset() {
     tracing::dispatcher::get_default(|dispatch| {
         if let Some(exporter) = dispatch.downcast_ref::<Exporter>() {

@@ -93,7 +93,7 @@ async fn main() -> Result<(), Error> {
     let service = ServiceBuilder::new()
         .layer(LoggingLayer::new().correlation_id(CorrelationPath::EVENT_BRIDGE))
         .layer(TraceLayer::new())
-        .layer(MetricsLayer::from_env(&env)?.cold_start_metric(true))
+        .layer(MetricsLayer::from_env(&env).cold_start_metric(true))
         .layer(DeadlineLayer::from_env(&env))
         .layer(DecodeLayer::<Task>::new())
         .service_fn(handler);
