@@ -2,26 +2,70 @@
 
 use crate::json::Json;
 
-/// Returns what is compared: log lines are read here, everything else stays as it is.
-pub(crate) fn normalise(op: &str, out: &Json) -> Result<Json, String> {
+/// Returns what is compared: log lines and EMF objects are read here, everything else stays as it is.
+pub(crate) fn normalise(op: &str, given: &Json, out: &Json) -> Result<Json, String> {
     match (op, out) {
         ("logger.line", Json::Array(lines)) => {
             let lines = lines.iter().map(log_line).collect::<Result<_, _>>()?;
             Ok(Json::Array(lines))
         }
+        ("metrics.emf", Json::Array(lines)) => {
+            let own = timestamps(given);
+            let lines = lines.iter().map(|line| emf_object(line, &own));
+            Ok(Json::Array(lines.collect::<Result<_, _>>()?))
+        }
         _ => Ok(out.clone()),
+    }
+}
+
+/// The timestamps that a case sets itself.
+fn timestamps(given: &Json) -> Vec<&Json> {
+    let Some(Json::Array(steps)) = given.get("steps") else {
+        return Vec::new();
+    };
+    steps.iter().filter_map(|step| step.get("ms")).collect()
+}
+
+/// An EMF object whose time of writing is 0, unless the case has set it.
+fn emf_object(line: &Json, own: &[&Json]) -> Result<Json, String> {
+    let mut object = read_line(line)?;
+    let Some(Json::Object(mut aws)) = object.take("_aws") else {
+        return Err(format!("not an EMF object: {line:?}"));
+    };
+    for (name, value) in &mut aws {
+        if name == "Timestamp" && is_recent(value) && !own.contains(&&*value) {
+            *value = Json::Number("0".to_owned());
+        }
+    }
+    if let Json::Object(members) = &mut object {
+        members.push(("_aws".to_owned(), Json::Object(aws)));
+    }
+    Ok(object)
+}
+
+/// A time in milliseconds that is later than September 2020.
+fn is_recent(time: &Json) -> bool {
+    matches!(time, Json::Number(text) if text.parse().is_ok_and(|ms: u64| ms >= 1_600_000_000_000))
+}
+
+fn read_line(line: &Json) -> Result<Json, String> {
+    let text = line
+        .as_str()
+        .filter(|text| !text.contains('\n'))
+        .ok_or_else(|| format!("not a line: {line:?}"))?;
+    match Json::parse(text) {
+        Ok(object @ Json::Object(_)) => Ok(object),
+        Ok(_) => Err(format!("not an object: {text}")),
+        Err(error) => Err(format!("not JSON ({error}): {text}")),
     }
 }
 
 /// A log line without its time and place, plus the order of its keys.
 fn log_line(line: &Json) -> Result<Json, String> {
-    let text = line
-        .as_str()
-        .filter(|text| !text.contains('\n'))
-        .ok_or_else(|| format!("not a line: {line:?}"))?;
-    let mut log = Json::parse(text).map_err(|error| format!("not JSON ({error}): {text}"))?;
-    let Json::Object(members) = &log else {
-        return Err(format!("not an object: {text}"));
+    let mut log = read_line(line)?;
+    let members = match &log {
+        Json::Object(members) => members.as_slice(),
+        _ => &[],
     };
     let keys = members.iter().map(|(name, _)| Json::String(name.clone()));
     let keys = Json::Array(keys.collect());
@@ -124,7 +168,7 @@ fn a_log_line_keeps_the_order_of_its_keys_and_loses_time_and_place() {
         "log": {"level": "ERROR", "message": "no", "exception_name": "Error", "stack_trace": {"type": "Error", "value": "no"}}
     }"#;
     let line = Json::Array(vec![Json::String(line.to_owned())]);
-    let normal = normalise("logger.line", &line).unwrap();
+    let normal = normalise("logger.line", &Json::Null, &line).unwrap();
     assert_eq!(normal, Json::Array(vec![Json::parse(expected).unwrap()]));
 }
 
@@ -132,6 +176,25 @@ fn a_log_line_keeps_the_order_of_its_keys_and_loses_time_and_place() {
 fn what_is_no_line_is_a_difference() {
     for line in ["{\"a\":\n1}", "no", "[]"] {
         let lines = Json::Array(vec![Json::String(line.to_owned())]);
-        assert!(normalise("logger.line", &lines).is_err(), "{line}");
+        assert!(
+            normalise("logger.line", &Json::Null, &lines).is_err(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn an_emf_object_loses_the_time_that_the_case_did_not_set() {
+    let given = Json::parse(r#"{"steps":[{"do":"timestamp","ms":1795392000000}]}"#).unwrap();
+    let line = |time: &str| format!(r#"{{"_aws":{{"Timestamp":{time}}},"A":[1.0]}}"#);
+    for (time, expected) in [
+        ("1795392000000", "1795392000000"),
+        ("1795392000001", "0"),
+        ("12", "12"),
+    ] {
+        let lines = Json::Array(vec![Json::String(line(time))]);
+        let normal = normalise("metrics.emf", &given, &lines).unwrap();
+        let expected = Json::parse(&line(expected)).unwrap();
+        assert_eq!(normal, Json::Array(vec![expected]), "{time}");
     }
 }

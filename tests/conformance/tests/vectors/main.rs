@@ -33,7 +33,10 @@ impl Vector {
         let expected = self.case.get("expect").expect("a vector has `expect`");
         let is_right = match (expected.get("error"), got.get("out"), got.get("error")) {
             (Some(expected), None, Some(got)) => got == expected,
-            (None, Some(out), None) => Some(&compare::normalise(op, out)?) == expected.get("out"),
+            (None, Some(out), None) => {
+                let given = self.case.get("in").unwrap_or(&Json::Null);
+                Some(&compare::normalise(op, given, out)?) == expected.get("out")
+            }
             _ => false,
         };
         is_right
