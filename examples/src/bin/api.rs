@@ -54,7 +54,7 @@ fn stack(
 }
 
 fn metrics(env: &Env) -> Result<MetricsLayer, MetricsError> {
-    Ok(MetricsLayer::from_env(env)?.cold_start_metric(true))
+    Ok(MetricsLayer::from_env(env).cold_start_metric(true))
 }
 
 #[tokio::main]
@@ -78,9 +78,7 @@ mod tests {
         let env = Env::from([("POWERTOOLS_METRICS_NAMESPACE", "Shop")]);
         let (logs, _guard) = testing::capture_logs(logger(&env));
         let written = Captured::default();
-        let layer = MetricsLayer::from_env(&env)
-            .unwrap()
-            .with_writer(written.clone());
+        let layer = MetricsLayer::from_env(&env).with_writer(written.clone());
         let event = json!({ "requestContext": { "requestId": "c6af9ac6" }, "body": body });
         let event = RawValue::from_string(event.to_string()).unwrap();
         let event = LambdaEvent::new(event, testing::context("52fdfc07"));
