@@ -6,25 +6,16 @@
 //! The idea: a handler is an `async fn(LambdaEvent<T>) -> Result<R, E>`, every tool is a
 //! [`tower::Layer`](tower_layer::Layer) around it.
 //!
-#![cfg_attr(
-    all(feature = "logging", feature = "metrics", feature = "trace"),
-    doc = "```no_run"
-)]
-#![cfg_attr(
-    not(all(feature = "logging", feature = "metrics", feature = "trace")),
-    doc = "```ignore"
-)]
+#![cfg_attr(feature = "observability", doc = "```no_run")]
+#![cfg_attr(not(feature = "observability"), doc = "```ignore")]
 //! use lambda_runtime::{Error, LambdaEvent};
 //! use powertools::{
-//!     Env,
-//!     logging::{Logger, LoggingLayer},
-//!     metrics::{Metric, MetricsLayer, Unit},
-//!     trace::{TraceLayer, Tracer},
+//!     Observability,
+//!     metrics::{Metric, Unit},
 //! };
 //! use serde_json::{Value, json};
 //! use tower::ServiceBuilder;
 //! use tracing::info;
-//! use tracing_subscriber::prelude::*;
 //!
 //! const ORDERS_CREATED: Metric = Metric::new("OrdersCreated", Unit::Count);
 //!
@@ -36,16 +27,10 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Error> {
-//!     let env = Env::process();
-//!     tracing_subscriber::registry()
-//!         .with(Logger::from_env(&env).subscriber_layer())
-//!         .with(Tracer::from_env(&env).subscriber_layer())
-//!         .init();
-//!
+//!     // Logs, traces, metrics, and all of them out before Lambda's timeout.
+//!     let observability = Observability::new().init()?;
 //!     let service = ServiceBuilder::new()
-//!         .layer(LoggingLayer::new())
-//!         .layer(TraceLayer::new())
-//!         .layer(MetricsLayer::from_env(&env))
+//!         .layer(observability)
 //!         .service_fn(handler);
 //!     lambda_runtime::run(service).await
 //! }
@@ -87,6 +72,7 @@
 //! | `trace-aws-sdk` | [`trace`]: calls of the AWS SDK as subsegments |
 //! | `trace-otlp` | [`trace`]: spans as OTLP, over HTTP to a collector or over UDP to the X-Ray daemon |
 //! | `deadline` | [`deadline`]: telemetry that survives a timeout, and handlers that are cut off before it |
+//! | `observability` | [`observability`]: logging, trace, metrics and deadline in one line |
 //! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
 //! | `jmespath` | [`jmespath`]: questions to JSON, and correlation ids by JMESPath |
 //! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out; [`body`]: telemetry until a streamed response has ended |
@@ -110,6 +96,7 @@
         feature = "metrics-cloudwatch",
         feature = "metrics-facade",
         feature = "trace",
+        feature = "trace-aws-sdk",
         feature = "testing"
     )),
     allow(

@@ -43,7 +43,11 @@ fn stack(
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::run(stack(MetricsLayer::new("Shop").cold_start_metric(true))).await
+    let layer = MetricsLayer::new("Shop")
+        .cold_start_metric(true)
+        .error_metrics(true)
+        .duration_metric(true);
+    lambda_runtime::run(stack(layer)).await
 }
 
 #[cfg(test)]
