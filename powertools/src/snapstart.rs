@@ -12,13 +12,17 @@ use lambda_runtime::{Error, snapstart::SnapStartResource};
 /// use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 /// use powertools::SnapStart;
 ///
-/// # async fn main() -> Result<(), Error> {
-/// let handler = service_fn(async |event: LambdaEvent<String>| Ok::<_, Error>(event.payload));
-/// Runtime::new(handler)
-///     .register_snapstart_resource(Arc::new(SnapStart::new()))
-///     .run()
-///     .await
-/// # }
+/// async fn handler(event: LambdaEvent<String>) -> Result<String, Error> {
+///     Ok(event.payload)
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), Error> {
+///     Runtime::new(service_fn(handler))
+///         .register_snapstart_resource(Arc::new(SnapStart::new()))
+///         .run()
+///         .await
+/// }
 /// ```
 ///
 /// | before the snapshot | after the restore |

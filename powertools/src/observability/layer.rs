@@ -179,11 +179,13 @@ impl<L, T, M, D> Observability<L, T, M, D> {
     /// Returns logger and tracer as one layer for a subscriber of your own.
     pub fn subscriber_layer<S>(&self) -> impl tracing_subscriber::Layer<S> + use<S, L, T, M, D>
     where
-        S: Subscriber + for<'span> LookupSpan<'span>,
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
-        self.logger
-            .subscriber_layer()
-            .and_then(self.tracer.subscriber_layer())
+        // Not `and_then`, which a tracer that is disabled, no layer at all, would turn off with it.
+        vec![
+            self.logger.subscriber_layer().boxed(),
+            self.tracer.subscriber_layer().boxed(),
+        ]
     }
 
     /// Returns the layer for the handler, and leaves the subscriber to you.
