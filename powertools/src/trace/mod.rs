@@ -156,6 +156,17 @@
 //!
 //! Annotations and metadata are attributes named `annotation.<key>` and `metadata.<key>` then.
 //!
+//! # Calls of others
+//!
+//! | calls | by | feature |
+//! |---|---|---|
+//! | of AWS services | [`AwsSdkInterceptor`], set once for each client of the SDK | `trace-aws-sdk` |
+//! | of other services by HTTP | [`HttpClientLayer`], around the client | `http` |
+//! | by HTTP clients that are no `tower` services | [`inject`], in a span around the call | `http` |
+//!
+//! Each becomes a subsegment of the span it is made in, with how it ended; and the called service
+//! learns of the trace, also of one that is not sampled, by the header `X-Amzn-Trace-Id`.
+//!
 //! # Traces that go on
 //!
 //! Where no AWS service carries the trace header on, as through DynamoDB streams and Kinesis, put
@@ -165,6 +176,10 @@
 //! there is [`SpanExt::link_to`].
 
 mod attributes;
+#[cfg(feature = "trace-aws-sdk")]
+mod aws_sdk;
+#[cfg(any(feature = "http", feature = "trace-aws-sdk"))]
+mod client;
 mod config;
 mod details;
 mod document;
@@ -176,6 +191,8 @@ mod handler;
 mod header;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_client;
 mod layer;
 mod response;
 mod service;
@@ -183,17 +200,20 @@ mod span;
 mod tracer;
 mod unsigned;
 
+#[cfg(feature = "trace-aws-sdk")]
+pub use aws_sdk::AwsSdkInterceptor;
 pub use details::{RequestDetails, ResponseDetails};
 pub use error::TraceHeaderError;
 pub(crate) use exporter::State;
 #[cfg(feature = "deadline")]
 pub(crate) use exporter::emit_in_progress;
-#[allow(unused_imports, reason = "called by what restores a snapshot")]
 pub(crate) use exporter::reset;
 pub use future::ResponseFuture;
 pub use header::TraceHeader;
 #[cfg(feature = "http")]
 pub use http::Http;
+#[cfg(feature = "http")]
+pub use http_client::{HttpClientFuture, HttpClientLayer, HttpClientService, inject, inject_w3c};
 pub use layer::TraceLayer;
 pub use response::CaptureResponse;
 pub use service::TraceService;
