@@ -52,7 +52,7 @@ impl OrdersConfig {
                     event_store: event_store?,
                     orders: orders?,
                 },
-                metrics: metrics?,
+                metrics,
             })
         })
     }
@@ -80,7 +80,7 @@ impl OutboxConfig {
         variables.finish(|| {
             Some(Self {
                 order_events_stream: order_events_stream?,
-                metrics: metrics?,
+                metrics,
             })
         })
     }
@@ -108,7 +108,7 @@ impl ProjectionsConfig {
         variables.finish(|| {
             Some(Self {
                 projections_table: projections_table?,
-                metrics: metrics?,
+                metrics,
             })
         })
     }
@@ -184,10 +184,12 @@ impl<'a> Variables<'a> {
             .ok()
     }
 
-    fn metrics(&mut self) -> Option<MetricsLayer> {
-        MetricsLayer::from_env(self.env)
-            .map_err(|error| self.faults.push(error.to_string()))
-            .ok()
+    fn metrics(&mut self) -> MetricsLayer {
+        let metrics = MetricsLayer::from_env(self.env);
+        if let Err(error) = metrics.check() {
+            self.faults.push(error.to_string());
+        }
+        metrics
     }
 
     fn finish<T>(self, config: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {

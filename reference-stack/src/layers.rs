@@ -1,8 +1,9 @@
 //! The observability around every function, put together here and nowhere else.
 //!
-//! Outermost first: logging opens the invocation, so that everything below it is logged under its
-//! request id and correlation id; trace opens the invocation's span; metrics are innermost and
-//! leave when the function is done, even if it panics.
+//! It is what [`powertools::Observability`] makes of the environment, outermost first: logging opens
+//! the invocation, so that everything below it is logged under its request id and correlation id;
+//! trace opens the invocation's span; metrics leave when the function is done, even if it panics; and
+//! the deadline guard brings all of it out before Lambda ends an invocation that takes too long.
 
 use std::convert::Infallible;
 
@@ -10,49 +11,72 @@ use axum::{Router, response::Response};
 use lambda_http::{Body, IntoResponse, Request, RequestExt, request::RequestContext};
 use lambda_runtime::LambdaEvent;
 use powertools::{
-    Env,
-    logging::{Logger, LoggingLayer},
+    Env, Observability, ObservabilityLayer,
+    classify::ByStatus,
+    logging::LoggingLayer,
     metrics::MetricsLayer,
-    trace::{TraceLayer, Tracer},
+    trace::{Http, TraceLayer},
 };
 use tower::{Service, ServiceBuilder};
-use tracing_subscriber::prelude::*;
 
-/// Sets up where log lines and spans go. To be called once, before anything is logged.
-///
-/// # Panics
-///
-/// Panics if a subscriber is set already.
-pub fn init(env: &Env) {
-    tracing_subscriber::registry()
-        .with(Logger::from_env(env).subscriber_layer())
-        .with(Tracer::from_env(env).subscriber_layer())
-        .init();
+/// Says where the correlation id of a request is.
+type CorrelationId = fn(&Request) -> Option<String>;
+type HttpLogging = LoggingLayer<CorrelationId>;
+type HttpTrace = TraceLayer<ByStatus, ((), Http)>;
+type HttpMetrics = MetricsLayer<ByStatus>;
+
+/// The observability of a function behind API Gateway.
+pub type HttpObservability = Observability<HttpLogging, HttpTrace, HttpMetrics>;
+/// [`HttpObservability`], to be put around a function.
+pub type HttpObservabilityLayer = ObservabilityLayer<HttpLogging, HttpTrace, HttpMetrics>;
+
+/// Returns the observability of a function behind API Gateway. Its correlation id is the id that
+/// API Gateway gave the request, and the status of its response says whether it failed.
+pub fn observe_http(env: &Env, metrics: MetricsLayer) -> HttpObservability {
+    let metrics = always_recorded(metrics)
+        .error_metrics(true)
+        .classify_with(ByStatus);
+    Observability::from_env(env)
+        .with_logging(
+            LoggingLayer::from_env(env).correlation_id(api_gateway_request_id as CorrelationId),
+        )
+        .with_trace(TraceLayer::from_env(env).http())
+        .with_metrics(metrics)
 }
 
-/// Returns a function behind API Gateway, with the layers around it. Its correlation id is the id
-/// that API Gateway gave the request.
+/// Returns the observability of a consumer of a stream's batches.
+///
+/// It has no correlation id of its own: every record has another, see [`crate::stream`]. It does
+/// not fail either: it answers with the records that failed.
+pub fn observe_consumer(env: &Env, metrics: MetricsLayer) -> Observability {
+    Observability::from_env(env).with_metrics(always_recorded(metrics).remaining_time_metric(true))
+}
+
+/// What is worth knowing of every invocation.
+fn always_recorded(metrics: MetricsLayer) -> MetricsLayer {
+    metrics
+        .cold_start_metric(true)
+        .duration_metric(true)
+        .memory_metric(true)
+}
+
+/// Returns a function behind API Gateway, observed.
 pub fn http(
-    metrics: MetricsLayer,
+    observability: HttpObservabilityLayer,
     routes: Router,
 ) -> impl Service<Request, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
 + Clone
 + Send
 + 'static {
     ServiceBuilder::new()
-        .layer(LoggingLayer::new().correlation_id(api_gateway_request_id))
-        .layer(TraceLayer::new())
-        .layer(metrics)
+        .layer(observability)
         .and_then(buffer)
         .service(routes)
 }
 
-/// Returns a consumer of a stream's batches, with the layers around it.
-///
-/// It has no correlation id of its own: every record has another, see [`crate::stream`]. It does
-/// not fail either: it answers with the records that failed.
+/// Returns a consumer of a stream's batches, observed.
 pub fn consumer<T, R, H, F>(
-    metrics: MetricsLayer,
+    observability: ObservabilityLayer,
     handle: H,
 ) -> impl Service<LambdaEvent<T>, Response = R, Error = Infallible, Future: Send + 'static>
 + Clone
@@ -60,14 +84,12 @@ pub fn consumer<T, R, H, F>(
 + 'static
 where
     T: 'static,
-    R: 'static,
+    R: Send + 'static,
     H: Fn(LambdaEvent<T>) -> F + Clone + Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
     ServiceBuilder::new()
-        .layer(LoggingLayer::new())
-        .layer(TraceLayer::new())
-        .layer(metrics)
+        .layer(observability)
         .service_fn(move |event| {
             let answer = handle(event);
             // Boxed, or the type that `main` awaits nests deeper than the compiler looks.
@@ -90,22 +112,32 @@ async fn buffer(response: Response) -> Result<Response<Body>, Infallible> {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::LazyLock, time::Duration};
+
     use lambda_http::tower::ServiceExt;
-    use powertools::{env, testing};
-    use serde_json::json;
+    use lambda_runtime::Context;
+    use powertools::{
+        logging::Logger,
+        testing::{self, Captured, CapturedTraces},
+        trace::Tracer,
+    };
+    use serde_json::{Value, json};
+    use tracing::{Dispatch, instrument::WithSubscriber, subscriber::DefaultGuard};
+    use tracing_subscriber::prelude::*;
 
     use super::*;
     use crate::{
         orders::{self, MemoryOrderStore, Orders},
-        tests::Logs,
+        tests::{Logs, metrics_layer},
     };
 
-    fn no_metrics() -> MetricsLayer {
-        let env = Env::from([
-            (env::METRICS_NAMESPACE, "Test"),
-            (env::METRICS_DISABLED, "true"),
-        ]);
-        MetricsLayer::from_env(&env)
+    /// Metrics of the test's own, whatever the developer's environment says.
+    fn observe_http(metrics: &Captured) -> HttpObservability {
+        super::observe_http(&Env::default(), metrics_layer(metrics))
+    }
+
+    fn orders() -> Router {
+        orders::http::router(Orders::new(MemoryOrderStore::default()))
     }
 
     fn api_gateway_request(body: &str) -> Request {
@@ -129,7 +161,39 @@ mod tests {
             "isBase64Encoded": false,
         });
         let request = lambda_http::request::from_str(&event.to_string()).unwrap();
-        request.with_lambda_context(testing::context("invocation-1"))
+        request.with_lambda_context(context())
+    }
+
+    fn context() -> Context {
+        testing::sampled_context("invocation-1")
+    }
+
+    /// The line of metrics that a layer writes by itself when an invocation ends.
+    fn at_the_end(metrics: &Captured) -> Value {
+        let mut objects = metrics.json();
+        objects.retain(|object| object.get("Duration").is_some());
+        assert_eq!(objects.len(), 1, "{objects:#?}");
+        objects.remove(0)
+    }
+
+    /// Keeps the traces that the running thread sends.
+    fn capture_traces<L, T, M>(
+        observability: Observability<L, T, M>,
+    ) -> (Observability<L, T, M>, CapturedTraces, DefaultGuard) {
+        // Somebody always listens: `tracing` remembers for the whole process where nobody does, and
+        // the other tests begin and end meanwhile.
+        static LISTENS: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&LISTENS);
+        let traces = CapturedTraces::default();
+        let env = Env::default();
+        let observability = observability
+            .with_logger(Logger::from_env(&env).with_writer(Captured::default()))
+            .with_tracer(Tracer::from_env(&env).with_receiver(traces.clone()));
+        let guard = tracing_subscriber::registry()
+            .with(observability.subscriber_layer())
+            .set_default();
+        (observability, traces, guard)
     }
 
     #[tokio::test]
@@ -137,7 +201,7 @@ mod tests {
         let logs = Logs::capture();
         let store = MemoryOrderStore::default();
         let function = http(
-            no_metrics(),
+            observe_http(&Captured::default()).into_layer(),
             orders::http::router(Orders::new(store.clone())),
         );
         let order = json!({
@@ -170,8 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_problem_is_sent_as_text() {
-        let routes = orders::http::router(Orders::new(MemoryOrderStore::default()));
-        let function = http(no_metrics(), routes);
+        let function = http(observe_http(&Captured::default()).into_layer(), orders());
         let response = function.oneshot(api_gateway_request("{")).await.unwrap();
         assert_eq!(response.status(), 400);
         let Body::Text(problem) = response.body() else {
@@ -181,11 +244,80 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumer_answers_with_what_its_handler_returns() {
-        let consumer = consumer(no_metrics(), |event: LambdaEvent<u32>| async move {
-            event.payload + 1
+    async fn a_request_that_is_refused_is_its_clients_error_in_trace_and_metrics() {
+        let metrics = Captured::default();
+        let (observability, traces, _guard) = capture_traces(observe_http(&metrics));
+        let function = http(observability.into_layer(), orders());
+        let response = function.oneshot(api_gateway_request("{")).await.unwrap();
+        assert_eq!(response.status(), 400);
+
+        let spans = traces.spans();
+        assert_eq!(spans.len(), 1, "{spans:#?}");
+        assert!(spans[0].is_error() && !spans[0].is_fault(), "{spans:#?}");
+        let shown = &spans[0].document()["http"];
+        assert_eq!(shown["request"]["method"], "POST");
+        assert_eq!(shown["response"]["status"], 400);
+        let object = at_the_end(&metrics);
+        assert_eq!(
+            (&object["Errors"], &object["Faults"]),
+            (&json!(1), &json!(0))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_fault_in_trace_and_metrics() {
+        async fn panics() -> Response {
+            panic!("out of tea")
+        }
+
+        let metrics = Captured::default();
+        let (observability, traces, _guard) = capture_traces(observe_http(&metrics));
+        let routes = Router::new().fallback(panics);
+        let function = http(observability.into_layer(), routes);
+        let call = tokio::spawn(
+            function
+                .oneshot(api_gateway_request(""))
+                .with_current_subscriber(),
+        );
+        assert!(call.await.unwrap_err().is_panic());
+
+        assert!(traces.spans()[0].is_fault());
+        let object = at_the_end(&metrics);
+        assert_eq!(
+            (&object["Faults"], &object["Panics"]),
+            (&json!(1), &json!(1))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_invocation_recorded_is_out_before_it_is_ended() {
+        let metrics = Captured::default();
+        let observability = observe_consumer(&Env::default(), metrics_layer(&metrics)).into_layer();
+        let consumer = consumer(observability, |_: LambdaEvent<()>| {
+            std::future::pending::<()>()
         });
-        let event = LambdaEvent::new(1, testing::context("invocation-1"));
+        let event = LambdaEvent::new((), context());
+        let timeout = tokio::time::timeout(Duration::from_secs(30), consumer.oneshot(event));
+        let is_out = async {
+            tokio::time::sleep(Duration::from_millis(29_950)).await;
+            let objects = metrics.json();
+            objects.iter().any(|it| it.get("TimeoutImminent").is_some())
+        };
+        let (timeout, is_out) = tokio::join!(timeout, is_out);
+        assert!(timeout.is_err() && is_out, "{:#?}", metrics.json());
+    }
+
+    #[tokio::test]
+    async fn a_consumer_answers_with_what_its_handler_returns() {
+        let metrics = Captured::default();
+        let observability = observe_consumer(&Env::default(), metrics_layer(&metrics));
+        let consumer = consumer(
+            observability.into_layer(),
+            |event: LambdaEvent<u32>| async move { event.payload + 1 },
+        );
+        let event = LambdaEvent::new(1, context());
         assert_eq!(consumer.oneshot(event).await, Ok(2));
+        let remaining = at_the_end(&metrics)["RemainingTime"].as_f64().unwrap();
+        assert!(remaining > 0.0 && remaining <= 30_000.0, "{remaining}");
     }
 }

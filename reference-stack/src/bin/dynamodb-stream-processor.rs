@@ -12,12 +12,12 @@ use reference_stack::{
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let env = Env::process();
-    layers::init(&env);
     let config = OutboxConfig::from_env(&env)?;
+    let observability = layers::observe_consumer(&env, config.metrics).init()?;
 
     let kinesis = aws_sdk_kinesis::Client::new(&aws::load_config().await);
     let outbox = Outbox::new(KinesisEventStream::new(kinesis, config.order_events_stream));
-    let consumer = layers::consumer(config.metrics, move |batch| {
+    let consumer = layers::consumer(observability, move |batch| {
         let outbox = outbox.clone();
         async move { outbox.handle(batch).await }
     });

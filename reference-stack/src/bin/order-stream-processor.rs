@@ -12,13 +12,13 @@ use reference_stack::{
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let env = Env::process();
-    layers::init(&env);
     let config = ProjectionsConfig::from_env(&env)?;
+    let observability = layers::observe_consumer(&env, config.metrics).init()?;
 
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
     let store = DynamoDbOrderSummaryStore::new(dynamodb, config.projections_table);
     let processor = OrderStreamProcessor::new(OrderSummaries::new(store));
-    let consumer = layers::consumer(config.metrics, move |batch| {
+    let consumer = layers::consumer(observability, move |batch| {
         let processor = processor.clone();
         async move { processor.handle(batch).await }
     });

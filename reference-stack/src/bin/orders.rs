@@ -12,10 +12,10 @@ use reference_stack::{
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let env = Env::process();
-    layers::init(&env);
     let config = OrdersConfig::from_env(&env)?;
+    let observability = layers::observe_http(&env, config.metrics).init()?;
 
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
     let orders = Orders::new(DynamoDbOrderStore::new(dynamodb, config.tables));
-    lambda_http::run_concurrent(layers::http(config.metrics, http::router(orders))).await
+    lambda_http::run_concurrent(layers::http(observability, http::router(orders))).await
 }

@@ -2,12 +2,12 @@ use std::{convert::Infallible, sync::Mutex};
 
 use lambda_runtime::LambdaEvent;
 use powertools::{
-    Env, env, testing,
+    Env, env,
+    testing::{self, CapturedTraces},
     trace::{TraceLayer, Tracer},
 };
 use serde_json::{Value, json};
 use tower::{ServiceBuilder, ServiceExt};
-use tracing_subscriber::prelude::*;
 
 use super::*;
 use crate::tests::{Logs, invocation, order_id, order_placed};
@@ -237,41 +237,25 @@ async fn each_line_has_the_correlation_id_of_its_record() {
     assert_eq!(line["sequence_number"], "1");
 }
 
-/// Answers with the documents that a record's span left at a socket playing the X-Ray daemon.
-async fn documents(event: &Value) -> Vec<Value> {
-    let daemon = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    daemon.set_nonblocking(true).unwrap();
-    let address = daemon.local_addr().unwrap().to_string();
-    let tracer = Tracer::from_env(&Env::from([
-        (env::FUNCTION_NAME, "order-stream-processor"),
-        (env::XRAY_DAEMON_ADDRESS, &address),
-    ]));
-    let _guard = tracing_subscriber::registry()
-        .with(tracer.subscriber_layer())
-        .set_default();
-    let records = vec![record("1", event)];
+/// Answers with the spans that one record leaves.
+async fn spans(event: &Value) -> CapturedTraces {
     async fn handler(event: LambdaEvent<Vec<Record>>) -> Result<Vec<String>, Infallible> {
         let (failures, _) = run(event.payload, |_| Ok(())).await;
         Ok(failures)
     }
+    let env = Env::from([(env::FUNCTION_NAME, "order-stream-processor")]);
+    let (traces, _guard) = testing::capture_traces(Tracer::from_env(&env));
     let service = ServiceBuilder::new()
-        .layer(TraceLayer::new())
+        .layer(TraceLayer::from_env(&env))
         .service_fn(handler);
     let mut context = testing::context("invocation-1");
     context.xray_trace_id = Some(format!("Root={OWN_ROOT};Parent=53995c3f42cd8ad8;Sampled=1"));
+    let records = vec![record("1", event)];
     service
         .oneshot(LambdaEvent::new(records, context))
         .await
         .unwrap();
-
-    let mut buffer = vec![0; 65_536];
-    // What was sent on the loopback is there at once.
-    std::iter::from_fn(|| {
-        let length = daemon.recv(&mut buffer).ok()?;
-        let text = str::from_utf8(&buffer[..length]).unwrap();
-        Some(serde_json::from_str(text.split_once('\n').unwrap().1).unwrap())
-    })
-    .collect()
+    traces
 }
 
 const OWN_ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
@@ -283,34 +267,30 @@ async fn a_record_belongs_to_the_trace_of_its_cause_and_links_to_its_invocation(
     event["trace_header"] = json!(format!(
         "Root={CAUSE_ROOT};Parent=1111111111111111;Sampled=1"
     ));
-    let documents = documents(&event).await;
-    let find = |name| {
-        documents
-            .iter()
-            .find(|document| document["name"] == name)
-            .unwrap()
-    };
-    let (of_record, of_invocation) = (find("handle event"), find("## my-function"));
-    assert_eq!(of_record["trace_id"], CAUSE_ROOT);
-    assert_eq!(of_record["parent_id"], "1111111111111111");
+    let traces = spans(&event).await;
+    let of_invocation = traces.named("## my-function");
+    // A segment by the function's name: the span would pass for a part of the cause's function.
+    let segment = traces.named("order-stream-processor");
+    let of_record = segment.child("handle event");
+    assert_eq!(of_record.trace_id(), CAUSE_ROOT);
+    assert_eq!(segment.parent_id(), "1111111111111111");
     assert_eq!(
-        of_record["links"],
-        json!([{"trace_id": OWN_ROOT, "id": of_invocation["id"]}])
+        segment.document()["links"],
+        json!([{"trace_id": OWN_ROOT, "id": of_invocation.id()}])
     );
-    assert_eq!(of_record["annotations"]["correlation_id"], "request-a");
-    assert_eq!(of_invocation["trace_id"], OWN_ROOT);
+    assert_eq!(
+        of_record.annotation("correlation_id"),
+        Some(&json!("request-a"))
+    );
+    assert_eq!(of_invocation.trace_id(), OWN_ROOT);
 }
 
 #[tokio::test]
 async fn a_trace_header_that_cannot_be_read_costs_nothing_but_the_connection() {
     let mut event = order_placed('a', 1);
     event["trace_header"] = json!("Root=nowhere");
-    let documents = documents(&event).await;
-    let of_record = documents
-        .iter()
-        .find(|document| document["name"] == "handle event")
-        .unwrap();
-    assert_eq!(of_record["trace_id"], OWN_ROOT);
+    let traces = spans(&event).await;
+    assert_eq!(traces.named("handle event").trace_id(), OWN_ROOT);
 }
 
 #[test]

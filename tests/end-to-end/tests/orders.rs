@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::{primitives::Blob, types::PutRecordsRequestEntry};
 use end_to_end_tests::{eventually, on_the_cloud};
-use local_cloud::{Cloud, HttpClient, LogLine, Response, xray::Segment};
+use local_cloud::{Cloud, HttpClient, LogLine, Response, xray::Node};
 use serde_json::{Value, json};
 
 const EMF: &str = include_str!("../../../powertools/tests/schemas/emf.schema.json");
@@ -183,18 +183,16 @@ async fn its_trace(cloud: &Cloud, correlation_id: &str, header: &str) {
             .to_owned()
     };
     let (root, parent) = (field("Root"), field("Parent"));
-    let of_order = |segment: &Segment| segment.trace_id.as_deref() == Some(root.as_str());
 
     // A stream delivers a record at least once, so there may be more spans than consumers: each links
     // to the trace of an invocation that logged about the order, and no consumer is missing.
-    let linked = eventually("the spans of both consumers", || async {
-        let segments = cloud.xray().segments();
-        let consumed = segments
-            .iter()
-            .filter(|it| of_order(it) && it.parent_id.as_ref() == Some(&parent));
+    let (tree, linked) = eventually("the spans of both consumers", || async {
+        let tree = cloud.xray().trace(&root);
+        let cause = tree.nodes().find(|node| node.id == parent)?;
+        let consumed = cause.children.iter().filter_map(|it| it.segment.as_ref());
         let links = consumed.flat_map(|segment| &segment.links);
         let linked: BTreeSet<_> = links.map(|link| link.trace_id.clone()).collect();
-        (linked.len() >= CONSUMERS.len()).then_some(linked)
+        (linked.len() >= CONSUMERS.len()).then_some((tree, linked))
     })
     .await;
     let mut own_traces = BTreeSet::new();
@@ -214,23 +212,36 @@ async fn its_trace(cloud: &Cloud, correlation_id: &str, header: &str) {
     assert!(!linked.contains(&root));
 
     // The parent itself is a span of the API's invocation, which is under Lambda's own segment.
-    let segments: Vec<_> = cloud
-        .xray()
-        .segments()
-        .into_iter()
-        .filter(of_order)
-        .collect();
-    let ids: BTreeSet<_> = segments.iter().map(|segment| segment.id.as_str()).collect();
-    assert!(ids.contains(parent.as_str()), "{segments:#?}");
-    let roots = segments
-        .iter()
-        .filter(|segment| !ids.contains(segment.parent_id.as_deref().unwrap_or_default()));
-    let names: Vec<_> = roots.map(|segment| segment.name.as_str()).collect();
-    assert_eq!(names, ["## orders"]);
-    for segment in &segments {
+    let [lambda] = &tree.roots[..] else {
+        panic!("one root: {tree}")
+    };
+    assert!(lambda.segment.is_none(), "{tree}");
+    let names: Vec<_> = segments_of(&lambda.children).collect();
+    assert_eq!(names, ["## orders"], "{tree}");
+    let cause = tree.nodes().find(|node| node.id == parent).unwrap();
+    assert!(cause.segment.is_some(), "{tree}");
+    // What a consumer does with a record is a segment of its own there, by the consumer's name.
+    let segments = cause.children.iter().filter(|node| has_links(node));
+    for segment in segments {
+        let name = &segment.segment.as_ref().unwrap().name;
+        assert!(CONSUMERS.contains(&name.as_str()), "{tree}");
+        let spans: Vec<_> = segments_of(&segment.children).collect();
+        assert_eq!(spans, ["handle event"], "{tree}");
+    }
+    for segment in cloud.xray().segments() {
         assert_valid(XRAY, &segment.document);
     }
     assert_eq!(cloud.xray().refused(), 0);
+}
+
+fn segments_of(nodes: &[Node]) -> impl Iterator<Item = &str> {
+    let segments = nodes.iter().filter_map(|node| node.segment.as_ref());
+    segments.map(|segment| segment.name.as_str())
+}
+
+fn has_links(node: &Node) -> bool {
+    let segment = node.segment.as_ref();
+    segment.is_some_and(|segment| !segment.links.is_empty())
 }
 
 #[test]

@@ -12,17 +12,33 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex as AsyncMutex, mpsc, oneshot},
+    sync::{Mutex as AsyncMutex, Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 const INVOCATION: &str = "/2018-06-01/runtime/invocation/";
+
+/// Where a function says that its snapshot can be taken, and learns that it is restored.
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html>
+const RESTORE: &str = "/2018-06-01/runtime/restore/next";
+
+/// How a response says that it is streamed.
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming>
+const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
+
+/// What is between the head of a streamed HTTP response, which is JSON, and its body.
+const HEAD_END: &[u8] = &[0; 8];
 
 /// How long a test waits for a function to ask for its event, and to be done with it; one that hangs
 /// ends here.
@@ -46,6 +62,10 @@ pub struct Event {
 pub enum Answer {
     /// It succeeded.
     Response(Value),
+    /// It succeeded, and streamed an HTTP response: the head, and the body up to its end.
+    Streamed(Value, String),
+    /// It was streaming when the client hung up.
+    HungUp,
     /// It failed: `errorType` and `errorMessage`.
     Error(Value),
     /// There was none when its time was over. At this moment Lambda ends the process.
@@ -66,6 +86,11 @@ struct State {
     queue: AsyncMutex<mpsc::UnboundedReceiver<Event>>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     stalls: AtomicBool,
+    hangs_up: AtomicBool,
+    /// One permit once the function is ready for its snapshot.
+    ready: Semaphore,
+    /// One permit once it may go on.
+    restored: Semaphore,
 }
 
 impl RuntimeApi {
@@ -82,6 +107,9 @@ impl RuntimeApi {
             queue: AsyncMutex::new(queue),
             waiting: Mutex::default(),
             stalls: AtomicBool::new(false),
+            hangs_up: AtomicBool::new(false),
+            ready: Semaphore::new(0),
+            restored: Semaphore::new(0),
         });
         let server = tokio::spawn(serve(listener, Arc::clone(&state)));
         Ok(Self {
@@ -102,6 +130,28 @@ impl RuntimeApi {
     /// nothing of the end of its invocation.
     pub fn stall(&self) {
         self.state.stalls.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on closes the connection of a function that streams as soon as it has begun, as
+    /// happens when the client is gone.
+    pub fn hang_up(&self) {
+        self.state.hangs_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until a function with SnapStart is ready for its snapshot. It does nothing then.
+    ///
+    /// # Panics
+    ///
+    /// Panics if that takes too long.
+    pub async fn snapshot(&self) {
+        let ready = tokio::time::timeout(PATIENCE, self.state.ready.acquire()).await;
+        let ready = ready.expect("the function does not become ready");
+        ready.expect("the semaphore is never closed").forget();
+    }
+
+    /// Has a function that is ready for its snapshot go on, as one that is restored from it.
+    pub fn restore(&self) {
+        self.state.restored.add_permits(1);
     }
 
     /// Makes one invocation and waits for its answer, until its deadline.
@@ -150,6 +200,13 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 impl State {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
+        if path == RESTORE {
+            self.ready.add_permits(1);
+            if let Ok(restored) = self.restored.acquire().await {
+                restored.forget();
+            }
+            return status(StatusCode::OK);
+        }
         let Some(rest) = path.strip_prefix(INVOCATION) else {
             return status(StatusCode::NOT_FOUND);
         };
@@ -163,25 +220,35 @@ impl State {
         let Some((request_id, kind)) = rest.split_once('/') else {
             return status(StatusCode::NOT_FOUND);
         };
-        let body = match request.into_body().collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return status(StatusCode::BAD_REQUEST),
+        let is_streamed = request.headers().contains_key(RESPONSE_MODE);
+        let answer = if is_streamed && self.hangs_up.load(Ordering::Relaxed) {
+            let mut body = request.into_body();
+            if !matches!(body.frame().await, Some(Ok(_))) {
+                return status(StatusCode::BAD_REQUEST);
+            }
+            Some(Answer::HungUp)
+        } else {
+            let Ok(body) = request.into_body().collect().await else {
+                return status(StatusCode::BAD_REQUEST);
+            };
+            parse(kind, is_streamed, &body.to_bytes())
         };
-        let Ok(value) = serde_json::from_slice(&body) else {
+        let Some(answer) = answer else {
             return status(StatusCode::BAD_REQUEST);
         };
-        let answer = match kind {
-            "response" => Answer::Response(value),
-            "error" => Answer::Error(value),
-            _ => return status(StatusCode::NOT_FOUND),
-        };
+        let has_hung_up = answer == Answer::HungUp;
         if !self.end(request_id, answer) {
             return status(StatusCode::FORBIDDEN);
         }
         if self.stalls.load(Ordering::Relaxed) {
             future::pending::<()>().await;
         }
-        status(StatusCode::ACCEPTED)
+        let mut response = status(StatusCode::ACCEPTED);
+        if has_hung_up {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
     }
 
     /// Hands an event to the function; from now on its time runs.
@@ -217,6 +284,22 @@ impl State {
             .remove(request_id);
         // A test that gave up waiting has failed already.
         waiting.is_some_and(|sender| sender.send(answer).is_ok())
+    }
+}
+
+/// Reads what a function answered; `None` if it is not what the API takes.
+fn parse(kind: &str, is_streamed: bool, body: &[u8]) -> Option<Answer> {
+    match kind {
+        "response" if is_streamed => {
+            let mut windows = body.windows(HEAD_END.len());
+            let end = windows.position(|window| window == HEAD_END)?;
+            let head = serde_json::from_slice(&body[..end]).ok()?;
+            let body = String::from_utf8(body[end + HEAD_END.len()..].to_vec()).ok()?;
+            Some(Answer::Streamed(head, body))
+        }
+        "response" => Some(Answer::Response(serde_json::from_slice(body).ok()?)),
+        "error" => Some(Answer::Error(serde_json::from_slice(body).ok()?)),
+        _ => None,
     }
 }
 

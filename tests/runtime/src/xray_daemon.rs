@@ -1,7 +1,8 @@
 use std::{
+    collections::BTreeSet,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -16,8 +17,14 @@ const HEADER: &[u8] = br#"{"format":"json","version":1}"#;
 #[derive(Debug)]
 pub struct XrayDaemon {
     address: SocketAddr,
-    documents: Arc<Mutex<Vec<Value>>>,
+    received: Arc<Mutex<Received>>,
     receiver: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Received {
+    documents: Vec<Value>,
+    senders: BTreeSet<SocketAddr>,
 }
 
 impl XrayDaemon {
@@ -29,19 +36,20 @@ impl XrayDaemon {
     pub async fn start() -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;
-        let documents = Arc::<Mutex<Vec<Value>>>::default();
-        let received = Arc::clone(&documents);
+        let received = Arc::<Mutex<Received>>::default();
+        let shared = Arc::clone(&received);
         let receiver = tokio::spawn(async move {
             let mut buffer = vec![0; 64 * 1024];
-            while let Ok(length) = socket.recv(&mut buffer).await {
+            while let Ok((length, sender)) = socket.recv_from(&mut buffer).await {
                 let document = parse(&buffer[..length]);
-                let mut received = received.lock().expect("no holder of the lock panics");
-                unfold(document, &mut received);
+                let mut received = shared.lock().expect("no holder of the lock panics");
+                received.senders.insert(sender);
+                unfold(document, &mut received.documents);
             }
         });
         Ok(Self {
             address,
-            documents,
+            received,
             receiver,
         })
     }
@@ -79,10 +87,17 @@ impl XrayDaemon {
     /// Returns the documents that have come so far.
     #[must_use]
     pub fn received(&self) -> Vec<Value> {
-        self.documents
-            .lock()
-            .expect("no holder of the lock panics")
-            .clone()
+        self.lock().documents.clone()
+    }
+
+    /// Returns how many sockets documents have come from so far.
+    #[must_use]
+    pub fn senders(&self) -> usize {
+        self.lock().senders.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().expect("no holder of the lock panics")
     }
 }
 

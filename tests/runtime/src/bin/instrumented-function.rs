@@ -1,24 +1,38 @@
-//! A function with the whole observability stack that does as its event says.
+//! A function with the whole observability stack, or without, that does as its event says.
 
-use std::{sync::LazyLock, thread, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    thread,
+    time::Duration,
+};
 
-use lambda_runtime::{Error, LambdaEvent};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, layers::TracingLayer};
 use powertools::{
-    Env,
+    Env, Observability, SnapStart,
     deadline::DeadlineLayer,
     decode::DecodeLayer,
     logging::{self, Buffer, CorrelationPath, Logger, LoggingLayer},
     metrics::{self, Metric, MetricsLayer, Unit},
-    trace::{TraceLayer, Tracer},
+    trace::{SpanExt, TraceHeader},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
-use tower::ServiceBuilder;
+use tower::{Service, ServiceBuilder, service_fn};
 use tracing::{Instrument, debug, info, info_span};
-use tracing_subscriber::prelude::*;
 
 const HANDLED: Metric = Metric::new("Handled", Unit::Count);
+const WARMED_UP: Metric = Metric::new("WarmedUp", Unit::Count);
+
+/// What is around the handler: `none`, or a stack that is `cut-off`, or the default one.
+const LAYERS: &str = "LAYERS";
+
+/// Whether `lambda_runtime` is asked to `run`, or for concurrency if the environment says so.
+const RUN: &str = "RUN";
+
+/// The header of the trace that something is done for before the first invocation.
+const WARM_UP: &str = "WARM_UP";
 
 /// How many invocations meet before any of them goes on.
 const MEETING: &str = "MEETING";
@@ -44,6 +58,8 @@ struct Task {
 enum Action {
     Succeed,
     Fail,
+    /// Fails with an error of somebody else.
+    FailBelow,
     Panic,
     Meet,
     /// Waits until the time is over.
@@ -52,7 +68,26 @@ enum Action {
     Block,
 }
 
-async fn handler(event: LambdaEvent<Task>) -> Result<Value, Error> {
+/// Why a task was not done.
+#[derive(Debug)]
+enum TaskError {
+    Refused,
+    Below(Error),
+}
+
+impl From<TaskError> for Diagnostic {
+    fn from(error: TaskError) -> Self {
+        match error {
+            TaskError::Refused => Self {
+                error_type: "TaskRefused".to_owned(),
+                error_message: "task refused".to_owned(),
+            },
+            TaskError::Below(error) => error.into(),
+        }
+    }
+}
+
+async fn handler(event: LambdaEvent<Task>) -> Result<Value, TaskError> {
     let Task { id, action } = event.payload;
     logging::append_key("task", &id);
     HANDLED.record(1);
@@ -62,7 +97,8 @@ async fn handler(event: LambdaEvent<Task>) -> Result<Value, Error> {
         info!("before");
         match action {
             Action::Succeed => {}
-            Action::Fail => return Err(Error::from("task refused")),
+            Action::Fail => return Err(TaskError::Refused),
+            Action::FailBelow => return Err(TaskError::Below("no \"task\" server".into())),
             Action::Panic => panic!("task went wrong"),
             Action::Meet => {
                 TOGETHER.wait().await;
@@ -82,20 +118,54 @@ async fn handler(event: LambdaEvent<Task>) -> Result<Value, Error> {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let env = Env::process();
-    tracing_subscriber::registry()
-        .with(
-            Logger::from_env(&env)
-                .buffer(Buffer::new())
-                .subscriber_layer(),
-        )
-        .with(Tracer::from_env(&env).subscriber_layer())
-        .init();
+    if env.get(LAYERS) == Some("none") {
+        return serve(&env, service_fn(handler)).await;
+    }
+    let metrics = MetricsLayer::from_env(&env).cold_start_metric(true);
+    let recorder = metrics.recorder();
+    let observability = Observability::from_env(&env)
+        .with_logger(Logger::from_env(&env).buffer(Buffer::new()))
+        .with_logging(LoggingLayer::from_env(&env).correlation_id(CorrelationPath::EVENT_BRIDGE))
+        .with_metrics(metrics);
     let service = ServiceBuilder::new()
-        .layer(LoggingLayer::new().correlation_id(CorrelationPath::EVENT_BRIDGE))
-        .layer(TraceLayer::new())
-        .layer(MetricsLayer::from_env(&env).cold_start_metric(true))
-        .layer(DeadlineLayer::from_env(&env))
         .layer(DecodeLayer::<Task>::new())
         .service_fn(handler);
-    lambda_runtime::run_concurrent(service).await
+    if env.get(LAYERS) == Some("cut-off") {
+        let deadline = DeadlineLayer::from_env(&env).cut_off();
+        let observability = observability.with_deadline(deadline).init()?;
+        let service = ServiceBuilder::new().layer(observability).service(service);
+        return serve(&env, service).await;
+    }
+    let service = ServiceBuilder::new()
+        .layer(observability.init()?)
+        .service(service);
+    if let Some(header) = env.get(WARM_UP) {
+        recorder.set_global()?;
+        warm_up(&header.parse()?);
+    }
+    serve(&env, service).await
+}
+
+/// Leaves a metric that waits to be written, and a socket that is open.
+fn warm_up(header: &TraceHeader) {
+    WARMED_UP.record(1);
+    info_span!("warm up").continue_trace(header);
+}
+
+async fn serve<S, T>(env: &Env, service: S) -> Result<(), Error>
+where
+    S: Service<LambdaEvent<T>, Response = Value, Error: Into<Diagnostic> + fmt::Debug>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    T: DeserializeOwned + Send + 'static,
+{
+    let runtime = Runtime::new(service)
+        .layer(TracingLayer::new())
+        .register_snapstart_resource(Arc::new(SnapStart::new()));
+    match env.get(RUN) {
+        Some("run") => runtime.run().await,
+        _ => runtime.run_concurrent().await,
+    }
 }
