@@ -51,11 +51,11 @@ fn write_in_turn(writer: &Arc<Mutex<dyn Write + Send>>, line: &[u8]) {
 
     impl Drop for Turn {
         fn drop(&mut self) {
-            NESTED.set(None);
+            with_nested(|nested| *nested = None);
         }
     }
 
-    let is_nested = NESTED.with_borrow_mut(|nested| match nested {
+    let is_nested = with_nested(|nested| match nested {
         Some(lines) => {
             lines.push_back((Arc::clone(writer), line.into()));
             true
@@ -65,16 +65,25 @@ fn write_in_turn(writer: &Arc<Mutex<dyn Write + Send>>, line: &[u8]) {
             false
         }
     });
-    if is_nested {
-        return;
+    match is_nested {
+        Some(true) => {}
+        Some(false) => {
+            let _turn = Turn;
+            write(writer, line);
+            while let Some((writer, line)) =
+                with_nested(|nested| nested.as_mut().and_then(VecDeque::pop_front)).flatten()
+            {
+                write(&writer, &line);
+            }
+        }
+        None => write(writer, line),
     }
-    let _turn = Turn;
-    write(writer, line);
-    while let Some((writer, line)) =
-        NESTED.with_borrow_mut(|nested| nested.as_mut().and_then(VecDeque::pop_front))
-    {
-        write(&writer, &line);
-    }
+}
+
+/// Returns `None` at the end of a thread, where what is dropped still makes lines.
+fn with_nested<R>(f: impl FnOnce(&mut Option<VecDeque<Nested>>) -> R) -> Option<R> {
+    let result = NESTED.try_with(|nested| f(&mut nested.borrow_mut()));
+    result.ok()
 }
 
 fn write(writer: &Mutex<dyn Write + Send>, line: &[u8]) {
@@ -167,6 +176,47 @@ mod tests {
             output.write_line(b"line\n");
         }
         assert_eq!(*tries.lock().unwrap(), 2);
+    }
+
+    #[test]
+    fn what_is_dropped_at_the_end_of_a_thread_still_makes_its_line() {
+        struct Late(Output);
+
+        impl Drop for Late {
+            fn drop(&mut self) {
+                self.0.write_line(b"late\n");
+            }
+        }
+
+        thread_local! {
+            static FIRST: RefCell<Option<Late>> = const { RefCell::new(None) };
+            static LAST: RefCell<Option<Late>> = const { RefCell::new(None) };
+        }
+
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+
+        impl Write for Lines {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(line)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let lines = Lines::default();
+        let output = Output::new(lines.clone());
+        // In which order thread-locals go is not said: one goes before that of the lines, and one
+        // after it.
+        let thread = std::thread::spawn(move || {
+            FIRST.set(Some(Late(output.clone())));
+            output.write_line(b"early\n");
+            LAST.set(Some(Late(output)));
+        });
+        thread.join().unwrap();
+        assert_eq!(*lines.0.lock().unwrap(), b"early\nlate\nlate\n");
     }
 
     #[test]

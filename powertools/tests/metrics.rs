@@ -2,11 +2,12 @@
 #![cfg(all(feature = "metrics", feature = "testing"))]
 
 use std::{
+    cell::RefCell,
     convert::Infallible,
     fmt,
     future::{pending, ready},
     io::{self, Write},
-    sync::Mutex,
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -258,9 +259,9 @@ async fn ten_thousand_invocations_at_once_never_mix() {
     let (layer, output) = layer();
     let all_have_begun = tokio::sync::Semaphore::new(0);
     let (begun, total) = (std::sync::atomic::AtomicU64::new(0), INVOCATIONS);
-    let shared = std::sync::Arc::new((all_have_begun, begun));
+    let shared = Arc::new((all_have_begun, begun));
     let service = layer.layer(service_fn(move |event: LambdaEvent<()>| {
-        let shared = std::sync::Arc::clone(&shared);
+        let shared = Arc::clone(&shared);
         async move {
             let (all_have_begun, begun) = &*shared;
             let id: u64 = event.context.request_id.parse().unwrap();
@@ -495,14 +496,16 @@ async fn what_cloudwatch_would_not_take_is_left_out_with_a_warning_that_names_it
     assert_eq!(objects[0]["OrdersCreated"], json!([1, 2]));
     assert_eq!(objects[0].as_object().unwrap().len(), 5);
     let warnings = warnings.take();
-    // Each kind once.
+    // Each kind once for each name.
     let named = [
         r#"value NaN of metric "OrdersCreated" is not a number within ±2^360"#,
         r#"metric "OrdersCreated" takes no duration: its unit is Count"#,
         r#"metric "OrdersCreated" in Bytes has already been recorded in Count"#,
         r#"the name "shop" is already taken by a dimension"#,
+        r#"the name "order" is already taken by metadata"#,
         r#"name of dimension "zoë" is not printable ASCII"#,
         r#"value of dimension "customer" is not printable ASCII"#,
+        r#"the name "OrdersCreated" is already taken by a metric"#,
         r#"metadata "broken" cannot be serialised source=broken"#,
     ];
     assert_eq!(warnings.len(), named.len(), "{warnings:#?}");
@@ -620,6 +623,12 @@ async fn metrics_may_be_recorded_from_within_what_the_metrics_call() {
 
     let (layer, output) = layer();
     let service = layer
+        .with_clock(|| {
+            if metrics::current().is_some() {
+                LATENCY.record(4);
+            }
+            now()
+        })
         .with_writer(Recording(output.clone()))
         .layer(service_fn(|_: LambdaEvent<()>| async {
             metrics::add_dimension("shop", Shown);
@@ -635,7 +644,89 @@ async fn metrics_may_be_recorded_from_within_what_the_metrics_call() {
         .iter()
         .map(|object| object["Latency"].clone())
         .collect();
-    assert_eq!(latencies, [json!([2, 3]), json!(1)]);
+    assert_eq!(latencies, [json!([2, 3]), json!([4, 1])]);
+}
+
+/// Where all is written at once, it would ask itself for the time again and again.
+#[test]
+fn a_clock_may_record_metrics_that_are_written_at_once() {
+    let metrics = Arc::new(OnceLock::<Metrics>::new());
+    let (layer, output) = layer();
+    let invocation = Invocation::current_or_open(Some(&context("one")));
+    let of_clock = Arc::clone(&metrics);
+    let layer = layer.with_clock(move || {
+        if let Some(metrics) = of_clock.get() {
+            metrics.record(&LATENCY, 4);
+        }
+        now()
+    });
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+        metrics.set(metrics::current().unwrap()).unwrap();
+        Ok::<_, Infallible>(())
+    }));
+    let call = invocation.sync_scope(|| service.oneshot(event("one")));
+    futures_block_on(call);
+    metrics.get().unwrap().record(&ORDERS_CREATED, 1);
+    let objects = objects(&output);
+    assert_eq!(objects.len(), 2);
+    assert_eq!(objects[0]["Latency"], 4);
+    assert_eq!(objects[1]["OrdersCreated"], 1);
+}
+
+fn futures_block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
+}
+
+#[test]
+fn a_handle_of_a_thread_writes_at_its_end() {
+    thread_local! {
+        static METRICS: RefCell<Option<Metrics>> = const { RefCell::new(None) };
+    }
+
+    let (layer, output) = layer();
+    let thread = std::thread::spawn(move || {
+        let metrics = layer.recorder();
+        METRICS.set(Some(metrics.clone()));
+        metrics.record(&ORDERS_CREATED, 1);
+        metrics.flush();
+        metrics.record(&ORDERS_CREATED, 2);
+    });
+    thread.join().unwrap();
+    assert_eq!(objects(&output)[1]["OrdersCreated"], 2);
+}
+
+#[tokio::test]
+async fn an_attempt_has_nothing_of_what_the_one_before_has_added() {
+    let (layer, output) = layer();
+    let layer = layer.with_clock(now);
+    let attempts = Mutex::new(0);
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+        let attempt = {
+            let mut attempts = attempts.lock().unwrap();
+            *attempts += 1;
+            *attempts
+        };
+        if attempt == 1 {
+            metrics::add_dimension("first", 1);
+            metrics::add_dimensions([("tenant", "t1")]);
+            metrics::add_metadata("reason", "throttled");
+            metrics::set_timestamp(now() - HOUR);
+        }
+        ORDERS_CREATED.record(attempt);
+        Ok::<_, Infallible>(())
+    }));
+    let invocation = Invocation::current_or_open(Some(&context("one")));
+    for _ in 0..2 {
+        let attempt = service.clone().oneshot(event("one"));
+        invocation.scope(attempt).await.unwrap();
+    }
+    let objects = objects(&output);
+    assert_eq!(sets(&objects[0]).len(), 2);
+    assert_eq!(objects[1]["OrdersCreated"], 2);
+    assert_eq!(sets(&objects[1]), [["service"]]);
+    assert!(objects[1].get("reason").is_none());
+    assert_eq!(objects[1]["_aws"]["Timestamp"], 1_795_392_000_000_u64);
 }
 
 #[tokio::test]
@@ -797,9 +888,10 @@ async fn blank_dimensions_of_a_set_are_left_out_and_what_is_left_empty_is_no_set
     .await;
     assert_eq!(sets(&objects[0]), [vec!["service"], vec!["tenant"]]);
     let warnings = warnings.take();
-    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
     assert!(warnings[0].contains(r#"name of dimension "" is blank"#));
     assert!(warnings[1].contains(r#"value of dimension "region" is blank"#));
+    assert!(warnings[2].contains(r#"name of dimension "zoë" is not printable ASCII"#));
 }
 
 #[tokio::test]
@@ -905,6 +997,68 @@ async fn a_warning_of_each_kind_is_enough_until_the_next_flush() {
     .await;
     let warnings = warnings.take();
     assert_eq!(warnings.len(), 3, "{warnings:#?}");
+}
+
+#[tokio::test]
+async fn a_warning_hides_none_of_another_metric_but_there_is_an_end_of_them() {
+    let (warnings, _guard) = Warnings::listen();
+    let (layer, _) = layer();
+    let metrics = layer.recorder();
+    metrics.record(&ORDERS_CREATED, f64::NAN);
+    metrics.record(&LATENCY, f64::NAN);
+    assert_eq!(warnings.take().len(), 2);
+    for number in 0..100 {
+        let metric = Metric::try_new(format!("Metric{number}"), Unit::Count).unwrap();
+        metrics.record(&metric, f64::NAN);
+    }
+    assert_eq!(warnings.take().len(), 30);
+    // Also an object that is written because it is full is one.
+    for _ in 0..100 {
+        metrics.record(&ORDERS_CREATED, 1);
+    }
+    metrics.record(&ORDERS_CREATED, f64::NAN);
+    assert_eq!(warnings.take().len(), 1);
+}
+
+#[test]
+fn a_single_metric_has_the_time_that_it_is_given() {
+    let (layer, output) = layer_at(now());
+    let metrics = layer.recorder();
+    let metric = ORDERS_CREATED;
+    let single = metric.single(1).with_metrics(&metrics);
+    single.clone().timestamp(now() - HOUR).try_emit().unwrap();
+    let late = single.timestamp(now() + 3 * HOUR);
+    let refused = late.clone().try_emit();
+    assert!(matches!(refused, Err(MetricsError::Timestamp { .. })));
+    late.emit();
+    let times: Vec<_> = objects(&output)
+        .iter()
+        .map(|object| object["_aws"]["Timestamp"].as_u64().unwrap())
+        .collect();
+    assert_eq!(times, [1_795_388_400_000, 1_795_392_000_000]);
+}
+
+#[test]
+fn a_single_metric_takes_no_name_of_the_layers_in_its_namespace() {
+    let (layer, output) = layer();
+    let metrics = layer.error_metrics(true).recorder();
+    let errors = Metric::new("Errors", Unit::Count);
+    let orders = ORDERS_CREATED;
+    let orders = orders.single(1).with_metrics(&metrics);
+    let errors_of_ours = errors.single(1).with_metrics(&metrics);
+    let refused = [
+        errors_of_ours.clone().try_emit(),
+        errors_of_ours.clone().namespace("Shop").try_emit(),
+        orders.clone().dimension("Faults", 1).try_emit(),
+        orders.metadata("Panics", 1).try_emit(),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        let is_taken = matches!(error, MetricsError::NameTaken { .. });
+        assert!(is_taken, "{error}");
+    }
+    errors_of_ours.namespace("Billing").try_emit().unwrap();
+    assert_eq!(objects(&output).len(), 1);
 }
 
 #[tokio::test]
@@ -1092,6 +1246,9 @@ async fn bad_input_never_fails_the_invocation() {
     assert_eq!(objects.len(), 1);
     assert_eq!(objects[0]["OrdersCreated"], json!([1, 2]));
     assert_eq!(dimensions(&objects[0]).len(), 30);
+    // 32 with their names, and one of each other kind.
     let warnings = warnings.take();
-    assert_eq!(warnings.len(), 5, "{warnings:#?}");
+    assert_eq!(warnings.len(), 34, "{warnings:#?}");
+    assert!(warnings[32].contains(r#"the name "_aws" is already taken"#));
+    assert!(warnings[33].contains("timestamp 0 is not within"));
 }

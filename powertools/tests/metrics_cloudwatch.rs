@@ -268,6 +268,40 @@ async fn what_a_service_records_is_sent_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_of_the_layer_is_not_that_of_the_sink() {
+    const TWO_WEEKS: Duration = Duration::from_hours(14 * 24);
+    let api = Api::new(|_, _| TAKEN);
+    let sink = api.sink();
+    let at = |time: SystemTime| layer(&sink).with_clock(move || time).recorder();
+    let oldest = SystemTime::now() - TWO_WEEKS;
+
+    // Whatever minute of its time that is the end of, the time that is sent is not too old.
+    for ahead in [30, 31] {
+        let metrics = at(oldest + Duration::from_secs(ahead));
+        metrics.record(&ORDERS_CREATED, 1);
+        metrics.flush();
+    }
+    sink.flush().await.unwrap();
+    let requests = api.taken();
+    assert_eq!(counts(&requests), 2.0);
+    let oldest = oldest.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    for datum in requests.iter().flat_map(PutMetricDataInput::metric_data) {
+        let sent = datum.timestamp().unwrap().to_millis().unwrap();
+        assert!(i128::from(sent) >= i128::try_from(oldest).unwrap());
+    }
+
+    let metrics = at(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    metrics.record(&ORDERS_CREATED, 1);
+    metrics.flush();
+    let error = sink.flush().await.unwrap_err();
+    assert!(
+        matches!(error, CloudWatchError::OutsideWindow { values: 1, .. }),
+        "{error}"
+    );
+    assert_eq!((api.requests(), sink.dropped()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_requests_to_a_service_are_a_few_data() {
     let api = Api::new(|_, _| TAKEN);
     let sink = api.sink();

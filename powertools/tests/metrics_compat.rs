@@ -270,3 +270,53 @@ fn units_have_pythons_own_names() {
     }
     assert!(Toolkit::TypeScript.unit("CountPerSecond").is_err());
 }
+
+#[test]
+fn what_is_configured_follows_the_toolkits_rules_too() {
+    for toolkit in BOTH {
+        let (warnings, _guard) = Warnings::listen();
+        let output = Captured::default();
+        let metrics = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")]))
+            .compatible_with(toolkit)
+            .service("straße")
+            .default_dimension("città", "Roma")
+            .default_dimension("stage", " ")
+            .default_dimension("", "prod")
+            .with_writer(output.clone())
+            .recorder();
+        assert_eq!(warnings.take().len(), 2);
+        metrics.record(&ORDERS_CREATED, 1);
+        metrics.flush();
+        let object = &objects(&output)[0];
+        assert_eq!(object["service"], "straße");
+        assert_eq!(object["città"], "Roma");
+        assert_eq!(sets(object)[0].len(), 2);
+    }
+}
+
+#[test]
+fn default_dimensions_that_are_too_many_with_the_service_fail_the_flush() {
+    for toolkit in BOTH {
+        let (_, _guard) = Warnings::listen();
+        let output = Captured::default();
+        let layer = MetricsLayer::from_env(&Env::from([
+            (METRICS_NAMESPACE, "Shop"),
+            (SERVICE_NAME, "orders"),
+        ]));
+        let layer = layer.compatible_with(toolkit).with_writer(output.clone());
+        let layer = (0..29).fold(layer, |layer, count| {
+            layer.default_dimension(format!("d{count}"), count)
+        });
+        let is_too_many = |error: &MetricsError| {
+            matches!(error, MetricsError::TooManyDimensions { limit: 29, .. })
+        };
+        let error = layer.clone().try_default_dimension("d29", 1).unwrap_err();
+        assert!(is_too_many(&error), "{error}");
+        assert!(is_too_many(&layer.check().unwrap_err()));
+        let metrics = layer.recorder();
+        metrics.record(&ORDERS_CREATED, 1);
+        let error = metrics.try_flush().unwrap_err();
+        assert!(is_too_many(&error), "{error}");
+        assert_eq!(output.lines(), [""; 0]);
+    }
+}

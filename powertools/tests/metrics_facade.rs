@@ -137,7 +137,7 @@ fn labels_are_dimensions_and_each_combination_is_an_object() {
     assert_eq!(
         objects,
         [
-            "Shop [shop=berlin, method=GET, status=200, service=orders] requests=[1.0, 2.0] Count \
+            "Shop [shop=berlin, method=GET, status=200, service=orders] requests=3 Count \
              latency=4",
             "Shop [shop=berlin, method=GET, status=500, service=orders] requests=1 Count",
             "Shop [shop=berlin, service=orders] requests=10 Count",
@@ -215,7 +215,7 @@ fn a_unit_may_be_described_up_to_the_first_value_and_stays() {
         counter!("sent", "peer" => "a").increment(4);
     });
     assert_eq!(captured.unit("sent"), Unit::Bytes);
-    assert_eq!(captured.values("sent"), [1.0, 2.0, 4.0]);
+    assert_eq!(captured.values("sent"), [7.0]);
     assert_eq!(captured.unit("opened"), Unit::None);
 }
 
@@ -239,7 +239,85 @@ fn an_absolute_counter_counts_what_was_added_to_it() {
         counter!("bytes").absolute(300);
         counter!("bytes").absolute(301);
     });
-    assert_eq!(captured.values("bytes"), [100.0, 150.0, 50.0, 1.0]);
+    assert_eq!(captured.values("bytes"), [301.0]);
+}
+
+#[test]
+fn a_counter_is_one_value_for_each_flush_however_often_it_counts() {
+    let captured = metrics_of(|| {
+        for row in 0..10_000_u32 {
+            counter!("rows").increment(1);
+            if row % 2 == 0 {
+                counter!("rows", "kind" => "even").increment(2);
+            }
+        }
+        powertools::metrics::flush();
+        counter!("rows").increment(5);
+    });
+    let objects: Vec<_> = captured.objects().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        objects,
+        [
+            "Shop [service=orders] rows=10000 Count",
+            "Shop [kind=even, service=orders] rows=10000 Count",
+            "Shop [service=orders] rows=5 Count",
+        ]
+    );
+}
+
+#[test]
+fn a_counter_changes_no_value_that_is_not_its_own() {
+    const ROWS: Metric = Metric::new("rows", Unit::Count);
+    const PAGES: Metric = Metric::new("pages", Unit::Count);
+
+    let captured = metrics_of(|| {
+        ROWS.record(7);
+        counter!("rows").increment(1);
+        counter!("rows").increment(2);
+        counter!("pages").increment(1);
+        PAGES.record(7);
+        counter!("pages").increment(2);
+    });
+    assert_eq!(captured.values("rows"), [7.0, 1.0, 2.0]);
+    assert_eq!(captured.values("pages"), [3.0, 7.0]);
+}
+
+#[test]
+fn a_counter_with_the_name_of_a_metric_of_the_layer_is_left_out() {
+    let recorder = FacadeRecorder::new();
+    let (warnings, _guard) = Warnings::listen();
+    let (captured, layer) = layer();
+    let service = layer
+        .error_metrics(true)
+        .layer(service_fn(|_: LambdaEvent<()>| {
+            with_local_recorder(&recorder, || {
+                counter!("Errors").increment(1);
+                counter!("Errors").increment(1);
+            });
+            std::future::ready(Ok::<_, Infallible>(()))
+        }));
+    let event = LambdaEvent::new((), context("one"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(service.oneshot(event)).unwrap();
+    assert_eq!(captured.values("Errors"), [0.0]);
+    assert_eq!(warnings.take().len(), 1);
+}
+
+#[test]
+fn what_a_counter_counts_after_the_invocation_is_not_lost() {
+    let recorder = FacadeRecorder::new();
+    let rows = with_local_recorder(&recorder, || counter!("rows"));
+    let late = Mutex::new(None);
+    let captured = invoke("one", || {
+        rows.increment(1);
+        *late.lock().unwrap() = Invocation::current();
+    });
+    let late = late.into_inner().unwrap().unwrap();
+    late.sync_scope(|| {
+        rows.increment(2);
+        rows.increment(3);
+    });
+    assert_eq!(captured.values("rows"), [1.0, 2.0, 3.0]);
 }
 
 #[test]
@@ -450,7 +528,7 @@ fn a_handle_records_to_the_invocation_that_uses_it() {
     assert_eq!(objects.len(), 1000);
     for object in objects {
         let request: f64 = object.dimension("request").unwrap().parse().unwrap();
-        assert_eq!(object.values("hits"), [request, 1.0]);
+        assert_eq!(object.values("hits"), [request + 1.0]);
     }
 }
 
@@ -502,7 +580,7 @@ fn a_metric_that_is_known_costs_no_allocation() {
         record();
         assert_eq!(allocation_counter::measure(record).count_total, 0);
     });
-    assert_eq!(captured.count("requests"), 3);
+    assert_eq!(captured.values("requests"), [3.0]);
 }
 
 #[test]
@@ -537,8 +615,8 @@ fn beyond_the_keys_that_are_kept_values_are_recorded_all_the_same() {
     });
     let of = |index: usize| captured.with_dimension("id", index).values("requests");
     assert_eq!(of(0), [10.0]);
-    assert_eq!(of(KEPT), [1.0, 1.0]);
-    assert_eq!(of(KEPT + 1), [1.0, 1.0]);
+    assert_eq!(of(KEPT), [2.0]);
+    assert_eq!(of(KEPT + 1), [2.0]);
     assert_eq!(captured.values("open"), [1.0]);
     assert_eq!(
         warnings.take(),

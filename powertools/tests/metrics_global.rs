@@ -79,5 +79,22 @@ async fn what_belongs_to_no_invocation_belongs_to_the_process() {
     CACHE_WARMED.record(7);
     process.flush();
     assert_eq!(dimensions(&objects(&output)[6]), [""; 0]);
+
+    // An invocation in between does not forget the time of what is still to come.
+    let an_hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    process.set_timestamp(an_hour_ago);
+    let idle = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+        Ok::<_, Infallible>(())
+    }));
+    idle.oneshot(LambdaEvent::new((), context("four")))
+        .await
+        .unwrap();
+    CACHE_WARMED.record(8);
+    process.flush();
+    let since = an_hour_ago.duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(
+        objects(&output)[7]["_aws"]["Timestamp"].as_u64(),
+        u64::try_from(since.as_millis()).ok()
+    );
     assert_eq!(warnings.take(), [""; 0]);
 }

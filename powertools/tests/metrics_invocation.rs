@@ -698,6 +698,41 @@ fn an_attempt_that_was_followed_by_another_has_metrics_of_its_own() {
     assert_eq!(outcomes, [&["Faults"][..], &["Faults", "Panics"], &[]]);
 }
 
+#[tokio::test]
+async fn calls_of_one_invocation_that_run_at_once_are_counted_one_by_one() {
+    let (layer, output) = layer_of_all();
+    let service = layer.layer(service_fn(|request: Request| async move {
+        metrics::add_dimension("shop", "a");
+        yield_now().await;
+        if request.payload.is_empty() {
+            return Err("nothing to do");
+        }
+        ORDERS_CREATED.record(request.payload.len());
+        yield_now().await;
+        Ok(())
+    }));
+    let invocation = Invocation::current_or_open(Some(&context("one")));
+    let empty = LambdaEvent::new(Vec::new(), context("one"));
+    let calls = async {
+        tokio::join!(
+            service.clone().oneshot(request("one")),
+            service.clone().oneshot(empty)
+        )
+    };
+    let (one, two) = invocation.scope(calls).await;
+    assert!(one.is_ok() && two.is_err());
+    let object = only_object(&output);
+    assert_eq!(object["OrdersCreated"], 3);
+    let sum = |name: &str| {
+        let values = object[name].as_array().unwrap().iter();
+        values.map(|value| value.as_f64().unwrap()).sum::<f64>()
+    };
+    assert_eq!(object["Faults"].as_array().unwrap().len(), 2);
+    assert_eq!(sum("Faults"), 1.0);
+    assert_eq!(sum("BatchSize"), 3.0);
+    assert_eq!(object["Duration"].as_array().unwrap().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invocations_at_once_each_have_their_own() {
     const INVOCATIONS: usize = 400;
@@ -915,6 +950,19 @@ mod empty {
         let warnings = warnings_of(&layer.warn_if_empty(true), Ending::Answer, || ());
         assert_eq!(warnings.len(), 1);
         assert_eq!(objects(&output).len(), 1);
+    }
+
+    #[test]
+    fn a_single_metric_is_one() {
+        let single = |_: Request| {
+            ORDERS_CREATED.single(1).emit();
+            ready(Ok::<_, Infallible>(()))
+        };
+        let (layer, _) = layer();
+        let (warnings, _guard) = Warnings::listen();
+        let service = layer.warn_if_empty(true).layer(service_fn(single));
+        run(service, request("one"), Ending::Answer);
+        assert_eq!(warnings.take(), [""; 0]);
     }
 
     #[test]

@@ -110,7 +110,15 @@ fn what_is_too_large_for_a_log_event_leaves_in_several_objects() {
 /// What may be done to metrics.
 #[derive(Clone, Debug)]
 enum Step {
-    Record { metric: usize, values: Vec<f64> },
+    Record {
+        metric: usize,
+        values: Vec<f64>,
+    },
+    Single {
+        metric: usize,
+        value: f64,
+        dimensions: Vec<(String, String)>,
+    },
     Dimension(String, String),
     Dimensions(Vec<(String, String)>),
     Metadata(String, u32),
@@ -127,6 +135,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let name = prop_oneof!["[a-c]", ".{0,3}", "Metric[0-9]{1,3}", "[ -~]{240,260}"];
     let text = prop_oneof![9 => "[ -~]{0,9}", 1 => "[\"-~]{1000,1030}"];
     let dimension = (name.clone(), text);
+    let single = (
+        0..1000_usize,
+        value.clone(),
+        prop::collection::vec(dimension.clone(), 0..3),
+    );
     let step = prop_oneof![
         60 => (0..1000_usize, prop::collection::vec(value, 1..4))
             .prop_map(|(metric, values)| Step::Record { metric, values }),
@@ -134,6 +147,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             metric,
             values: (0..count).map(|value| value as f64).collect(),
         }),
+        10 => single.prop_map(|(metric, value, dimensions)| Step::Single { metric, value, dimensions }),
         20 => dimension.clone().prop_map(|(name, value)| Step::Dimension(name, value)),
         10 => prop::collection::vec(dimension, 0..4).prop_map(Step::Dimensions),
         10 => (name, any::<u32>()).prop_map(|(key, value)| Step::Metadata(key, value)),
@@ -142,35 +156,86 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..400)
 }
 
+/// Returns a metric, unless its name is none: one that is escaped, or as long as can be or longer, or
+/// one that dimensions and metadata have too, maybe with another unit.
+fn metric(number: usize, prefix: &str, toolkit: Option<Toolkit>) -> Result<Metric, MetricsError> {
+    let name = match number % 10 {
+        0 => format!("{prefix}\"\\{number}\""),
+        1 => format!("{prefix}{number:/<250}"),
+        2 if prefix.is_empty() => ["a", "b", "c"][number % 3].to_owned(),
+        3 => format!("{prefix}ß\n{number}"),
+        _ => format!("{prefix}Metric{number}"),
+    };
+    let unit = Unit::ALL[number % Unit::ALL.len()];
+    match toolkit {
+        None => Metric::try_new(name, unit),
+        Some(toolkit) => toolkit.metric(&name, unit),
+    }
+}
+
 /// Values by metric, as bits: they come back exactly.
 type Recorded = BTreeMap<String, Vec<u64>>;
 
 /// Runs the steps; returns what has to be written, and what was.
 fn run_steps(steps: &[Step], toolkit: Option<Toolkit>) -> (Recorded, Recorded) {
-    let units = [Unit::Count, Unit::Milliseconds, Unit::BytesPerSecond];
     let (metrics, output) = recorder(toolkit);
     let mut recorded = Recorded::new();
+    let mut keep = |metric: &Metric, value: f64| {
+        let values = recorded.entry(metric.name().to_owned()).or_default();
+        values.push((value + 0.0).to_bits());
+    };
+    let in_range = |value: f64| match toolkit {
+        None => value.abs() <= 2_f64.powi(360),
+        Some(_) => value.is_finite(),
+    };
     for step in steps {
         match step.clone() {
-            Step::Record { metric, values } => {
-                let unit = units[metric % 3];
-                let metric = Metric::try_new(format!("Metric{metric}"), unit).unwrap();
+            Step::Record {
+                metric: number,
+                values,
+            } => {
+                let Ok(metric) = metric(number, "", toolkit) else {
+                    continue;
+                };
                 for value in values {
-                    let in_range = match toolkit {
-                        None => value.abs() <= 2_f64.powi(360),
-                        Some(_) => value.is_finite(),
-                    };
                     match metrics.try_record(&metric, value) {
                         Ok(()) => {
-                            assert!(in_range, "{metric:?} {value}");
-                            let values = recorded.entry(metric.name().to_owned()).or_default();
-                            values.push((value + 0.0).to_bits());
+                            assert!(in_range(value), "{metric:?} {value}");
+                            keep(&metric, value);
                         }
-                        Err(MetricsError::Value { .. }) => assert!(!in_range, "{value}"),
-                        // A dimension, or metadata, has the name.
-                        Err(MetricsError::NameTaken { .. }) => {}
+                        Err(MetricsError::Value { .. }) => assert!(!in_range(value), "{value}"),
+                        // A dimension, or metadata, has the name, or the metric has another unit.
+                        Err(MetricsError::NameTaken { .. } | MetricsError::UnitMismatch { .. }) => {
+                        }
                         Err(error) => panic!("{error}"),
                     }
+                }
+            }
+            Step::Single {
+                metric: number,
+                value,
+                dimensions,
+            } => {
+                // They leave before what is kept has left, so they are metrics of their own.
+                let Ok(metric) = metric(number, "Single", toolkit) else {
+                    continue;
+                };
+                let single = metric.single(value).with_metrics(&metrics);
+                let single = dimensions
+                    .into_iter()
+                    .fold(single, |single, (name, value)| {
+                        single.dimension(name, value)
+                    });
+                match single.try_emit() {
+                    Ok(()) => {
+                        assert!(in_range(value), "{metric:?} {value}");
+                        keep(&metric, value);
+                    }
+                    Err(MetricsError::Value { .. }) => assert!(!in_range(value), "{value}"),
+                    Err(
+                        MetricsError::DimensionName { .. } | MetricsError::DimensionValue { .. },
+                    ) => {}
+                    Err(error) => panic!("{error}"),
                 }
             }
             Step::Dimension(name, value) => metrics.add_dimension(name, value),

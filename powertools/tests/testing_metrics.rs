@@ -289,6 +289,45 @@ fn an_object_that_cloudwatch_would_not_take_is_pointed_out() {
     }
 }
 
+#[test]
+fn an_object_of_more_than_cloudwatch_takes_is_pointed_out() {
+    let line = |dimensions: usize, metrics: usize, values: usize| {
+        let names = |prefix: &str, count| -> Vec<String> {
+            (0..count)
+                .map(|number| format!("{prefix}{number}"))
+                .collect()
+        };
+        let (dimensions, metrics) = (names("d", dimensions), names("m", metrics));
+        let definitions = metrics.iter().map(|name| serde_json::json!({"Name": name}));
+        let mut line = serde_json::json!({
+            "_aws": {
+                "Timestamp": 1_700_000_000_000_u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "Shop",
+                    "Dimensions": [dimensions],
+                    "Metrics": definitions.collect::<Vec<_>>(),
+                }],
+            },
+        });
+        for name in &dimensions {
+            line[name] = "v".into();
+        }
+        for name in &metrics {
+            line[name] = vec![1; values].into();
+        }
+        line.to_string()
+    };
+    assert_eq!(captured(&[&line(30, 100, 100)]).count("m99"), 100);
+    for (line, reason) in [
+        (line(31, 1, 1), "a dimension set has 31 dimensions"),
+        (line(1, 101, 1), "it has 101 metrics"),
+        (line(1, 1, 101), "metric `m0` has 101 values"),
+    ] {
+        let message = panic_of(|| captured(&[&line]).count("m0"));
+        assert!(message.contains(&format!("({reason})")), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_layer_writes_is_captured_over_objects_that_were_split() {
     let env = Env::from([(env::METRICS_NAMESPACE, "Shop")]);

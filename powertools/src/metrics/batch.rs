@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use super::{
     Member, Metric, MetricsError,
@@ -50,9 +50,15 @@ pub(super) struct Series {
     /// Most metrics have one value an invocation, which costs no allocation.
     pub(super) first: f64,
     pub(super) more: Vec<f64>,
+    /// Whether the first is a sum that grows: that of a counter.
+    #[cfg_attr(
+        not(feature = "metrics-facade"),
+        allow(dead_code, reason = "the facade has the counters")
+    )]
+    pub(super) is_sum: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Metadata {
     pub(super) key: Cow<'static, str>,
     pub(super) json: String,
@@ -79,6 +85,7 @@ impl Series {
             metric,
             first: value,
             more: Vec::new(),
+            is_sum: false,
         }
     }
 
@@ -114,11 +121,41 @@ impl Configured {
             ..DimensionSets::default()
         }
     }
+
+    /// Checks that there are no more dimensions than there may be.
+    pub(super) fn check_count(&self) -> Result<(), MetricsError> {
+        let limit = self.rules.dimensions;
+        match self.sets(&[]).primary().iter().nth(limit) {
+            None => Ok(()),
+            Some(dimension) => Err(MetricsError::TooManyDimensions {
+                name: dimension.name.clone().into_owned(),
+                limit,
+            }),
+        }
+    }
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.series.is_empty() && self.groups.is_empty()
+    }
+
+    /// Moves the metrics out, with a copy of what holds for them.
+    pub(super) fn take_metrics(&mut self) -> Self {
+        Self {
+            dimensions: self.dimensions.clone(),
+            sets: self.sets.clone(),
+            metadata: self.metadata.clone(),
+            timestamp: self.timestamp,
+            series: mem::take(&mut self.series),
+            groups: mem::take(&mut self.groups),
+        }
+    }
+
+    /// Forgets the metrics, but for the memory.
+    pub(super) fn clear_metrics(&mut self) {
+        self.series.clear();
+        self.groups.clear();
     }
 
     /// Forgets everything, but for the memory.
@@ -127,8 +164,7 @@ impl Batch {
         self.sets.clear();
         self.metadata.clear();
         self.timestamp = None;
-        self.series.clear();
-        self.groups.clear();
+        self.clear_metrics();
     }
 
     /// Adds a value, for a metric that may have dimensions of its `own`.
@@ -171,6 +207,15 @@ impl Batch {
         series.push(Series::new(metric.clone(), value));
         let is_full = series.len() == METRICS_PER_OBJECT || self.groups.len() == GROUPS;
         Ok(Fill::of(is_full))
+    }
+
+    /// Returns the values of a metric with these dimensions of its own, if there are any.
+    #[cfg(feature = "metrics-facade")]
+    pub(super) fn find(&mut self, metric: &Metric, own: &[Dimension]) -> Option<&mut Series> {
+        let mut series = self.series_of(own)?.iter_mut();
+        series.find(|series| {
+            series.metric.has_name_of(metric) && series.metric.unit() == metric.unit()
+        })
     }
 
     /// Returns the metrics with these dimensions of their own, if there are any.

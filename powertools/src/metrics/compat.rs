@@ -33,6 +33,7 @@
 //! | dimensions | 30, what CloudWatch takes | kept: 29, the service included | kept: 29, the service included |
 //! | the dimension too many | left out with a warning | mended: the same; there it costs all metrics when they are written | mended: the same |
 //! | a blank dimension | an error of `try_add_dimension`, a warning of `add_dimension` | kept: a warning of both | kept: a warning of both |
+//! | default dimensions that are too many with the service | a panic when they are configured | kept: an error of the flush, and all metrics are lost | kept: the same |
 //! | dimensions beyond ASCII, which CloudWatch does not take | an error | kept: written | kept: written |
 //! | over-long dimensions, which CloudWatch does not take | an error | mended: the same | mended: the same |
 //! | sets that give a dimension two values | an error, because it has one only in the object | kept: the last value counts | kept: the last value counts |
@@ -68,7 +69,7 @@ use super::{
 const DIMENSIONS: usize = 29;
 
 /// The rules of the other toolkits.
-const RULES: Rules = Rules {
+pub(super) const RULES: Rules = Rules {
     dimensions: DIMENSIONS,
     greatest_value: f64::MAX,
     later_sets_win: true,
@@ -97,12 +98,9 @@ impl Toolkit {
     ///
     /// Fails if the toolkit knows no such unit.
     pub fn unit(self, name: &str) -> Result<Unit, MetricsError> {
-        let by_name = |unit: &&Unit| match **unit {
-            Unit::None => name == "NoUnit",
-            unit => format!("{unit:?}") == name,
-        };
+        let has_name = |unit: &&Unit| python_name(**unit) == name;
         let found = match self {
-            Self::Python => Unit::ALL.iter().find(by_name).copied(),
+            Self::Python => Unit::ALL.iter().find(has_name).copied(),
             Self::TypeScript => None,
         };
         found.map_or_else(|| name.parse(), Ok)
@@ -175,9 +173,22 @@ impl<C, B> MetricsLayer<C, B> {
     /// Writes objects as another toolkit does, and takes what it takes.
     ///
     /// Defaults to CloudWatch's own rules. See [`compat`](self) for what that means.
+    ///
+    /// It comes before [`default_dimension`](Self::default_dimension) and
+    /// [`service`](Self::service): what they are given is checked by the rules that hold then. If
+    /// there are more dimensions in the end than the toolkit takes, the service included, nothing can
+    /// be written: flushing fails, or warns, and so does [`check`](Self::check).
     pub fn compatible_with(mut self, toolkit: Toolkit) -> Self {
         self.config.compat = Some(toolkit);
         self
+    }
+}
+
+/// Returns a unit's name in Python's `MetricUnit`.
+fn python_name(unit: Unit) -> String {
+    match unit {
+        Unit::None => "NoUnit".to_owned(),
+        unit => unit.as_str().replace('/', "Per"),
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     borrow::Cow,
+    cell::Cell,
     error::Error,
     fmt,
     sync::{Arc, OnceLock},
@@ -66,9 +67,14 @@ pub(super) trait Sink: fmt::Debug + Send + Sync {
     fn taken(&self);
 }
 
-/// Tells the time.
-#[derive(Clone)]
-pub(super) struct Clock(pub(super) Arc<dyn Fn() -> SystemTime + Send + Sync>);
+thread_local! {
+    /// Whether a clock that was passed in is telling the time.
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells the time. `None` is the system's.
+#[derive(Clone, Default)]
+pub(super) struct Clock(pub(super) Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
 
 /// What all objects without dimensions of their own begin with, made with the first of them. A
 /// clone may be changed, so it begins without.
@@ -91,10 +97,17 @@ impl Config {
                 }
             }
         }
-        if let Some(toolkit) = config.compat {
-            toolkit.prepare(&mut config.configured);
-        }
+        config.configured = config.prepared_configured();
         Arc::new(config)
+    }
+
+    /// Returns the configured dimensions as they are in the chosen form.
+    pub(super) fn prepared_configured(&self) -> Configured {
+        let mut configured = self.configured.clone();
+        if let Some(toolkit) = self.compat {
+            toolkit.prepare(&mut configured);
+        }
+        configured
     }
 
     /// Makes a dimension by the rules. Runs the value's own code, so no lock may be held.
@@ -109,40 +122,42 @@ impl Config {
         }
     }
 
-    /// Appends what a batch holds as lines, or gives it to the sink, and leaves the batch without
-    /// metrics.
+    /// Checks what is in all objects.
     ///
     /// # Errors
     ///
-    /// Fails if there is no namespace that CloudWatch takes; the metrics are lost.
-    pub(super) fn drain(&self, batch: &mut Batch, lines: &mut Lines) -> Result<(), MetricsError> {
-        if batch.is_empty() {
-            return Ok(());
+    /// Fails if there is no namespace that CloudWatch takes, or if there are more configured
+    /// dimensions than another toolkit takes. No metric can be written then.
+    pub(super) fn check(&self) -> Result<(), MetricsError> {
+        check_namespace(&self.namespace)?;
+        // By default there cannot be too many.
+        match self.compat {
+            Some(_) => self.configured.check_count(),
+            None => Ok(()),
         }
-        let result = check_namespace(&self.namespace);
-        if result.is_ok() {
+    }
+
+    /// Appends what a batch holds as lines, or gives it to the sink. It has been
+    /// [checked](Self::check) that it can be written.
+    pub(super) fn emit_all(&self, batch: &Batch, timestamp: u64, lines: &mut Lines) {
+        let flushed = Flushed {
+            timestamp,
+            namespace: &self.namespace,
+            sets: batch.dimension_sets(&self.configured),
+            metadata: &batch.metadata,
+            series: &batch.series,
+        };
+        if !batch.series.is_empty() {
+            self.emit(&flushed, lines);
+        }
+        for group in &batch.groups {
             let flushed = Flushed {
-                timestamp: batch.timestamp.unwrap_or_else(|| self.timestamp()),
-                namespace: &self.namespace,
-                sets: batch.dimension_sets(&self.configured),
-                metadata: &batch.metadata,
-                series: &batch.series,
+                sets: batch.first_set(&self.configured, &group.dimensions),
+                series: &group.series,
+                ..flushed
             };
-            if !batch.series.is_empty() {
-                self.emit(&flushed, lines);
-            }
-            for group in &batch.groups {
-                let flushed = Flushed {
-                    sets: batch.first_set(&self.configured, &group.dimensions),
-                    series: &group.series,
-                    ..flushed
-                };
-                self.emit(&flushed, lines);
-            }
+            self.emit(&flushed, lines);
         }
-        batch.series.clear();
-        batch.groups.clear();
-        result
     }
 
     /// Appends an object as one line, or as several if it is too large for one, or gives it to the
@@ -218,7 +233,8 @@ impl Config {
         Ok(())
     }
 
-    /// Returns the time now: epoch, in milliseconds.
+    /// Returns the time now: epoch, in milliseconds. Runs the clock's own code, so no lock may be
+    /// held.
     pub(super) fn timestamp(&self) -> u64 {
         milliseconds(self.clock.now()).unwrap_or(0)
     }
@@ -245,14 +261,26 @@ impl Config {
 }
 
 impl Clock {
+    /// A clock that records metrics itself, which are written at once, would ask itself without end:
+    /// from within it, the time is the system's.
     pub(super) fn now(&self) -> SystemTime {
-        (self.0)()
-    }
-}
+        struct Telling;
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self(Arc::new(SystemTime::now))
+        impl Drop for Telling {
+            fn drop(&mut self) {
+                let _ = TELLING.try_with(|telling| telling.set(false));
+            }
+        }
+
+        let Some(now) = &self.0 else {
+            return SystemTime::now();
+        };
+        // At the end of a thread nothing more is known of it.
+        if TELLING.try_with(|telling| telling.replace(true)) == Ok(true) {
+            return SystemTime::now();
+        }
+        let _telling = Telling;
+        now()
     }
 }
 

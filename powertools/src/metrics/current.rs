@@ -76,7 +76,8 @@ where
 /// logs, but is none of the metric itself.
 ///
 /// The value may be anything serialisable. One of the same key is replaced. Metadata without
-/// metrics is not written, and what goes beyond 512 KB in all is left out with a warning.
+/// metrics is not written, and what goes beyond 512 KB in all, where keys count six times
+/// their length, is left out with a warning.
 ///
 /// # Examples
 ///

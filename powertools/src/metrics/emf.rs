@@ -244,6 +244,7 @@ mod tests {
             metric,
             first: values[0],
             more: values[1..].to_vec(),
+            is_sum: false,
         }
     }
 

@@ -59,16 +59,18 @@
 //!
 //! | recorded | the value |
 //! |---|---|
-//! | `counter.increment(n)` | *n*, so that the statistic `Sum` is the total |
-//! | `counter.absolute(n)` | by how much *n* is more than the counter was; nothing if it is not |
+//! | `counter.increment(n)` | *n*, added to what the counter was incremented by since the last flush: `Sum` is the total |
+//! | `counter.absolute(n)` | the same with by how much *n* is more than the counter was; nothing if it is not |
 //! | `gauge.set(x)` | *x* |
 //! | `gauge.increment(x)`, `decrement(x)` | what the gauge is then |
 //! | `histogram.record(x)` | *x* |
 //! | `histogram.record_many(x, n)` | *n* times *x* |
 //!
-//! Each is one value of the metric, and a hundred of them are an object: a loop that counts by ones
-//! should rather count for itself and increment once. A gauge is what was set: it is not written
-//! again in an invocation that does not touch it.
+//! A counter is one value of the metric for each flush, usually that of the invocation, however often
+//! it was incremented: of its statistics `Sum` tells how much was counted, while `SampleCount` is the
+//! number of flushes, and `Average` and `Maximum` are those of what was counted between two of them.
+//! Each value of a gauge or a histogram is one of the metric, and a hundred of them are an object. A
+//! gauge is what was set: it is not written again in an invocation that does not touch it.
 //!
 //! Labels are dimensions, besides those of all metrics. Values with the same labels share an object
 //! of their own, values without any are among the other metrics. Each combination of labels is a
@@ -376,6 +378,16 @@ impl Series {
         }
     }
 
+    /// Adds to the value that the metric has already, or records its first.
+    fn add_to(&self, metrics: &Metrics, value: f64) {
+        match self.measure() {
+            Ok(Measure { metric, divisor }) => {
+                add(metrics, metric, value / divisor, &self.dimensions);
+            }
+            Err(error) => metrics.warn(&error),
+        }
+    }
+
     /// Returns the metrics that take a value now.
     fn destination(&self) -> Option<Metrics> {
         recorder::find().or_else(|| {
@@ -394,6 +406,31 @@ impl Series {
         let (unit, divisor) = unit.map_or((self.default_unit, 1.0), converted);
         let metric = Metric::try_new(self.name.clone(), unit)?;
         Ok(self.measure.get_or_init(|| Measure { metric, divisor }))
+    }
+}
+
+/// Makes one value of all that come between two flushes.
+fn add(metrics: &Metrics, metric: &Metric, value: f64, own: &[Dimension]) {
+    let config = metrics.config();
+    let is_first = match metrics.recorder.lock().batch.find(metric, own) {
+        Some(series) if series.is_sum => {
+            let sum = series.first + value;
+            if sum <= config.configured.rules.greatest_value {
+                series.first = sum;
+                return;
+            }
+            false
+        }
+        Some(_) => false,
+        None => true,
+    };
+    metrics.record_with(metric, value, own);
+    // It may have been left out, as the layer records a metric of this name itself.
+    if is_first && !config.switches.records(metric.name()) {
+        // None if it has been written at once.
+        if let Some(series) = metrics.recorder.lock().batch.find(metric, own) {
+            series.is_sum = true;
+        }
     }
 }
 
@@ -435,7 +472,9 @@ impl Handle for CounterHandle {
 impl CounterFn for CounterHandle {
     fn increment(&self, value: u64) {
         self.total.fetch_add(value, Ordering::Relaxed);
-        self.series.record(value as f64);
+        if let Some(metrics) = self.series.destination() {
+            self.series.add_to(&metrics, value as f64);
+        }
     }
 
     fn absolute(&self, value: u64) {
@@ -443,7 +482,7 @@ impl CounterFn for CounterHandle {
         if let Some(metrics) = self.series.destination() {
             let before = self.total.fetch_max(value, Ordering::Relaxed);
             if value > before {
-                self.series.record_to(&metrics, (value - before) as f64);
+                self.series.add_to(&metrics, (value - before) as f64);
             }
         }
     }

@@ -68,30 +68,27 @@ impl Metrics {
     /// with the value that makes an object full.
     pub fn try_record(&self, metric: &Metric, value: impl Value) -> Result<(), MetricsError> {
         self.check_free(metric.name())?;
-        self.record_any(metric, value)
+        if self.config().disabled {
+            return Ok(());
+        }
+        let value = in_unit(metric, value)?;
+        self.recorder.record(metric, value, &[])
     }
 
     /// Adds a value of one of the layer's own metrics.
     pub(super) fn record_own(&self, metric: &Metric, value: impl Value) {
-        if let Err(error) = self.record_any(metric, value) {
+        if self.config().disabled {
+            return;
+        }
+        let value = in_unit(metric, value);
+        let result = value.and_then(|value| self.recorder.record_own(metric, value));
+        if let Err(error) = result {
             self.warn_for(metric, &error);
         }
     }
 
-    fn record_any(&self, metric: &Metric, value: impl Value) -> Result<(), MetricsError> {
-        if self.config().disabled {
-            return Ok(());
-        }
-        let unit = metric.unit();
-        let value = value.in_unit(unit).ok_or_else(|| MetricsError::NotATime {
-            name: metric.name().to_owned(),
-            unit,
-        })?;
-        self.recorder.record(metric, value, &[])
-    }
-
     /// What the layer records itself is not to be mixed with what others mean by the same name.
-    fn check_free(&self, name: &str) -> Result<(), MetricsError> {
+    pub(super) fn check_free(&self, name: &str) -> Result<(), MetricsError> {
         let config = self.config();
         if !config.disabled && config.switches.records(name) {
             return Err(MetricsError::NameTaken {
@@ -262,7 +259,9 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Fails if nothing has been recorded, or if there is no namespace.
+    /// Fails if nothing has been recorded, if there is no namespace, or if there are more default
+    /// dimensions than the [toolkit](MetricsLayer::compatible_with) takes. In the last two cases the
+    /// metrics are lost.
     pub fn try_flush(&self) -> Result<(), MetricsError> {
         if self.config().disabled {
             return Ok(());
@@ -271,15 +270,18 @@ impl Metrics {
         if pending.batch.is_empty() {
             return Err(MetricsError::Empty);
         }
-        self.recorder.write(pending, After::Clear)
+        self.recorder.write(pending, After::Clear, None)
     }
 
     /// Makes these the metrics of the process: what is recorded outside of any invocation, or in one
     /// without a [`MetricsLayer`] around, goes there instead of being warned of.
     ///
-    /// With each invocation's own they are written too, with those of a handle that is dropped they
-    /// are not, as the process keeps one: outside of Lambda, [`flush`](Self::flush) before the
-    /// process ends.
+    /// They are written at the end of each invocation as well. The process keeps a handle of them
+    /// until it ends, so none is ever the last that is dropped: outside of Lambda, call
+    /// [`flush`](Self::flush) before the process ends.
+    ///
+    /// Make them with [`MetricsLayer::recorder`]. Those of an invocation would keep its dimensions,
+    /// and each value that comes after its end would be an object of its own.
     ///
     /// # Errors
     ///
@@ -306,7 +308,7 @@ impl Metrics {
         &self.recorder.config
     }
 
-    /// Warns of what is left out, once for each kind of error until the next flush.
+    /// Warns of what is left out, once for each kind of error and name until the next flush.
     pub(super) fn warn(&self, error: &MetricsError) {
         self.recorder.warn(error);
     }
@@ -338,8 +340,10 @@ impl Metrics {
         let config = self.config();
         let namespace = namespace.unwrap_or(&config.namespace);
         check_namespace(namespace)?;
+        configured.check_count()?;
+        self.recorder.has_recorded();
         let flushed = Flushed {
-            timestamp: config.timestamp(),
+            timestamp: batch.timestamp.unwrap_or_else(|| config.timestamp()),
             namespace,
             sets: batch.dimension_sets(configured),
             metadata: &batch.metadata,
@@ -398,12 +402,21 @@ impl<C, B> MetricsLayer<C, B> {
     ///
     /// Defaults to the system's.
     pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.config.clock = Clock(Arc::new(now));
+        self.config.clock = Clock(Some(Arc::new(now)));
         self
     }
 }
 
-fn is_blank(error: &MetricsError) -> bool {
+/// Returns a value as a number in the metric's unit.
+fn in_unit(metric: &Metric, value: impl Value) -> Result<f64, MetricsError> {
+    let unit = metric.unit();
+    value.in_unit(unit).ok_or_else(|| MetricsError::NotATime {
+        name: metric.name().to_owned(),
+        unit,
+    })
+}
+
+pub(super) fn is_blank(error: &MetricsError) -> bool {
     matches!(
         error,
         MetricsError::DimensionName {

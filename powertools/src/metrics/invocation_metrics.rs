@@ -101,7 +101,9 @@ impl Call {
     /// any more.
     pub(super) fn run<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
         self.end = End::Panicked;
+        let running = self.flush.run();
         let result = f(self);
+        drop(running);
         self.end = End::Cancelled;
         result
     }

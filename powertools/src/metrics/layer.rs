@@ -1,18 +1,21 @@
 use std::{
     any::type_name,
     borrow::Cow,
+    error::Error,
     fmt::{self, Debug, Display},
     io::Write,
 };
 
 use tower_layer::Layer;
+use tracing::warn;
 
 use super::{
     Member, MetricsError, MetricsService, Violation,
     batch::Configured,
+    compat,
     config::{Config, Destination, SERVICE},
     dimension::{self, Dimension},
-    limits::{self, DIMENSIONS_PER_SET},
+    handle, limits,
 };
 use crate::{
     classify::ByResult,
@@ -84,7 +87,11 @@ use crate::{
 /// them, a metric of its own or a dimension, is left out with a warning.
 ///
 /// A call inside of another of the same invocation, because the layer is there twice, records none
-/// of them. A retry outside of the layer is a call of its own. A response whose body is streamed ends
+/// of them. A retry outside of the layer is a call of its own, which begins without the dimensions,
+/// metadata and timestamp that the attempt before has added. So is each of several calls of one
+/// invocation that run at once, and one in a task that the handler spawns: their outcomes are counted
+/// one by one, but they share the invocation's dimensions, metadata and objects, which leave when the
+/// last of them ends. A response whose body is streamed ends
 /// the call with its head, and what fails later is not seen, unless the `BodyLayer` of the module
 /// `body` (feature `http`) is next to the handler. Lambda's own timeout ends the process, and with it the call that it should have counted; a timeout of
 /// tower or tokio around the layer cancels it.
@@ -163,8 +170,9 @@ impl<C, B> MetricsLayer<C, B> {
     ///
     /// # Errors
     ///
-    /// Fails if there is no namespace, or if CloudWatch does not take it or the service's name;
-    /// never while metrics are disabled.
+    /// Fails if there is no namespace, if CloudWatch does not take it or the service's name, or if
+    /// there are more dimensions than the [toolkit](Self::compatible_with) takes; never while metrics
+    /// are disabled.
     pub fn check(&self) -> Result<(), MetricsError> {
         let config = &self.config;
         if config.disabled {
@@ -174,7 +182,7 @@ impl<C, B> MetricsLayer<C, B> {
         if let Some(service) = &config.configured.service {
             config.dimension(SERVICE, &service.value)?;
         }
-        Ok(())
+        config.prepared_configured().check_count()
     }
 
     fn check_default_dimensions(&self) -> Result<(), MetricsError> {
@@ -216,18 +224,21 @@ impl<C, B> MetricsLayer<C, B> {
         self
     }
 
-    /// Names the service, the dimension `service` of every metric.
+    /// Names the service, the dimension `service` of every metric. It is in each object, but in none
+    /// of the [further dimension sets](super::add_dimensions).
     ///
     /// Defaults to `POWERTOOLS_SERVICE_NAME`; without it there is no such dimension.
     ///
     /// # Panics
     ///
     /// Panics if CloudWatch takes no dimension of this value: it has 1 to 1024 printable ASCII
-    /// characters, not all of them blank.
+    /// characters, not all of them blank. After [`compatible_with`](Self::compatible_with), it is what
+    /// the toolkit takes, and a blank one is left out with a warning.
     #[track_caller]
     pub fn service(mut self, name: impl Display) -> Self {
-        self.config.configured.service = Some(built(Dimension::new(SERVICE, &name)));
-        self.check_dimensions(SERVICE)
+        self.config.configured.service = built(self.configured(SERVICE, &name));
+        built(self.check_count(SERVICE));
+        self
     }
 
     /// Adds a dimension to the metrics of every invocation; one of the same name is replaced.
@@ -239,29 +250,83 @@ impl<C, B> MetricsLayer<C, B> {
     /// Panics if CloudWatch takes no such dimension, see
     /// [`add_dimension`](super::add_dimension), or with the 31st, the service included. One with the
     /// name of a metric that [the layer records](Self#what-the-layer-itself-records) panics when the
-    /// layer is put around the handler.
+    /// layer is put around the handler. What is known only at run time goes to
+    /// [`try_default_dimension`](Self::try_default_dimension).
     #[track_caller]
     pub fn default_dimension(
-        mut self,
+        self,
         name: impl Into<Cow<'static, str>>,
         value: impl Display,
     ) -> Self {
-        let dimension = built(Dimension::new(name, &value));
-        let name = dimension.name.clone();
-        dimension::set(&mut self.config.configured.dimensions, dimension);
-        self.check_dimensions(&name)
+        built(self.try_default_dimension(name, value))
     }
 
-    #[track_caller]
-    fn check_dimensions(self, added: &str) -> Self {
-        let count = self.config.configured.sets(&[]).primary().iter().count();
-        if count > DIMENSIONS_PER_SET {
-            built::<()>(Err(MetricsError::TooManyDimensions {
-                name: added.to_owned(),
-                limit: DIMENSIONS_PER_SET,
-            }));
+    /// Adds a dimension to the metrics of every invocation, or says why it cannot be; see
+    /// [`default_dimension`](Self::default_dimension).
+    ///
+    /// After [`compatible_with`](Self::compatible_with), it is what the toolkit takes: a blank one is
+    /// left out with a warning, and there are 29 besides the service; whether they are too many with
+    /// it shows when they are written.
+    ///
+    /// ```
+    /// use powertools::{Env, metrics::MetricsLayer};
+    ///
+    /// let layer = MetricsLayer::from_env(&Env::default());
+    /// assert_eq!(
+    ///     layer.try_default_dimension("città", "Roma").unwrap_err().to_string(),
+    ///     r#"name of dimension "città" is not printable ASCII"#
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if CloudWatch takes no such dimension, or with the 31st, the service included.
+    pub fn try_default_dimension(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Display,
+    ) -> Result<Self, MetricsError> {
+        if let Some(dimension) = self.configured(name, &value)? {
+            let name = dimension.name.clone();
+            dimension::set(&mut self.config.configured.dimensions, dimension);
+            self.check_count(&name)?;
         }
-        self
+        Ok(self)
+    }
+
+    /// Makes a dimension by the rules, or none where they have it left out.
+    fn configured(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        value: &impl Display,
+    ) -> Result<Option<Dimension>, MetricsError> {
+        match self.config.dimension(name, value) {
+            Ok(dimension) => Ok(Some(dimension)),
+            Err(error) if self.config.compat.is_some() && handle::is_blank(&error) => {
+                let error: &(dyn Error + 'static) = &error;
+                warn!(error, "left out of the metrics");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_count(&self, added: &str) -> Result<(), MetricsError> {
+        let Config {
+            configured, compat, ..
+        } = &self.config;
+        let (count, limit) = match compat {
+            None => {
+                let count = configured.sets(&[]).primary().iter().count();
+                (count, configured.rules.dimensions)
+            }
+            Some(_) => (configured.dimensions.len(), compat::RULES.dimensions),
+        };
+        if count > limit {
+            let name = added.to_owned();
+            return Err(MetricsError::TooManyDimensions { name, limit });
+        }
+        Ok(())
     }
 
     /// Says whether a cold start is a metric: `ColdStart`, an EMF object of its own with the
@@ -385,7 +450,7 @@ impl<C, B> MetricsLayer<C, B> {
     /// Defaults to `POWERTOOLS_METRICS_DISABLED`, then to `POWERTOOLS_DEV`, then to `false`.
     ///
     /// Disabled ones need no namespace. If the code switches on what the environment has disabled
-    /// and there is none, it panics when the layer is put around the handler.
+    /// and there is none, each flush is a warning; [`check`](Self::check) says so at the start.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.config.disabled = disabled;
         self

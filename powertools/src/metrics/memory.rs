@@ -171,18 +171,17 @@ Threads:\t3
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_peak_grows_with_what_is_held_and_stays_when_it_is_let_go() {
+    fn the_peak_is_at_least_what_was_held_also_when_it_is_let_go() {
         const HELD: usize = 64 << 20;
 
-        let before = peak().unwrap();
         let held = std::hint::black_box(vec![1_u8; HELD]);
         let meanwhile = peak().unwrap();
         drop(held);
         let after = peak().unwrap();
-        // Other tests of the process let go of theirs meanwhile, and the system counts pages with a
-        // small error.
-        let expected = before + HELD as u64 / 2;
-        assert!(meanwhile > expected, "{before} {meanwhile}");
-        assert!(after > expected, "{before} {after}");
+        // Not how much more it is than before: other tests of the process may have held as much. The
+        // system counts pages with a small error.
+        let expected = HELD as u64 - (1 << 20);
+        assert!(meanwhile > expected, "{meanwhile}");
+        assert!(after > expected, "{after}");
     }
 }

@@ -107,7 +107,7 @@
 //! |---|---|---|
 //! | the handler answers or fails | what was recorded, before the answer leaves | |
 //! | it panics or is cancelled | the same, when its future is dropped | |
-//! | the 100th metric, or the 100th value of one metric, is recorded | an object at once | dimensions, metadata and timestamp |
+//! | the 100th metric, or the 100th value of one metric, is recorded | an object at once; by a thread of its own maybe while the answer leaves | dimensions, metadata and timestamp |
 //! | [`flush`] is called | what was recorded | the layer's dimensions |
 //! | a value is recorded after all that, by a task that outlives its invocation | an object at once | the invocation's dimensions and metadata |
 //! | a [single metric](Metric::single) is emitted | an object of its own at once | everything: it is apart |
@@ -124,8 +124,8 @@
 //! # What is left out
 //!
 //! Recording never fails an invocation. What CloudWatch would drop in silence is left out with a
-//! warning that carries a [`MetricsError`], one of each kind until the next flush; everything else is
-//! written. The methods `try_…` of [`Metrics`] return the error instead:
+//! warning that carries a [`MetricsError`], one for each kind and name until something is written, and
+//! from the 32nd on one for each kind; everything else is written. The methods `try_…` of [`Metrics`] return the error instead:
 //!
 //! | what | limit |
 //! |---|---|
@@ -136,7 +136,7 @@
 //! | a dimension's name, its value | 250 and 1024 characters, printable ASCII, not blank |
 //! | dimensions | 30 in all sets of an object, the service included, each with one value |
 //! | names | of one kind: metrics, dimensions and metadata are members of one object |
-//! | metadata | 512 KB in all |
+//! | metadata | 512 KB in all, as JSON; keys count six times their length, as they may be escaped |
 //! | names in further dimension sets | 48 KB in all |
 //! | a timestamp | 14 days ago to 2 hours ahead |
 //! | a namespace | 255 characters, printable ASCII, no leading colon; without one nothing is written |

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::SystemTime};
 
 use serde::Serialize;
 
@@ -46,6 +46,7 @@ pub struct SingleMetric<'a> {
     metrics: Option<Metrics>,
     namespace: Option<String>,
     default_dimensions: bool,
+    timestamp: Option<SystemTime>,
     dimensions: Vec<(Cow<'static, str>, String)>,
     /// As JSON, or what its `Serialize` said.
     metadata: Vec<(Cow<'static, str>, Result<String, String>)>,
@@ -59,6 +60,7 @@ impl<'a> SingleMetric<'a> {
             metrics: None,
             namespace: None,
             default_dimensions: false,
+            timestamp: None,
             dimensions: Vec::new(),
             metadata: Vec::new(),
         }
@@ -101,6 +103,15 @@ impl<'a> SingleMetric<'a> {
         self
     }
 
+    /// Sets the metric's time. See [`set_timestamp`](super::set_timestamp), which does not hold for
+    /// it.
+    ///
+    /// Defaults to the time of writing.
+    pub const fn timestamp(mut self, timestamp: SystemTime) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
     /// Says whose metric it is, on a thread or in a task that does not know its invocation.
     ///
     /// Defaults to the running invocation, then to the [process](Metrics::set_global).
@@ -134,8 +145,9 @@ impl<'a> SingleMetric<'a> {
     ///
     /// # Errors
     ///
-    /// Fails, with nothing written, if CloudWatch would not take the value, a dimension, metadata or
-    /// the namespace.
+    /// Fails, with nothing written, if CloudWatch would not take the value, a dimension, metadata,
+    /// the timestamp or the namespace, or if a name is that of a metric that the layer records in
+    /// its namespace.
     pub fn try_emit(mut self) -> Result<(), MetricsError> {
         let metrics = self.metrics.take();
         match metrics.or_else(|| recorder::find_for(self.metric.name())) {
@@ -164,6 +176,17 @@ impl<'a> SingleMetric<'a> {
         if let Some(namespace) = &self.namespace {
             layer::check_namespace(namespace)?;
         }
+        // In another namespace a metric of the same name is another metric.
+        let is_the_layers = |namespace: &String| *namespace == config.namespace;
+        let shares_namespace = self.namespace.as_ref().is_none_or(is_the_layers);
+        let check_free = |name: &str| {
+            if shares_namespace {
+                metrics.check_free(name)
+            } else {
+                Ok(())
+            }
+        };
+        check_free(name)?;
         let configured = Configured {
             dimensions: if self.default_dimensions {
                 config.configured.dimensions.clone()
@@ -175,14 +198,27 @@ impl<'a> SingleMetric<'a> {
 
         let mut batch = Batch::default();
         batch.record(&configured, self.metric, value, &[])?;
+        if let Some(timestamp) = self.timestamp {
+            match config.check_timestamp(timestamp) {
+                Ok((milliseconds, in_window)) => {
+                    if !in_window {
+                        metrics.warn(&MetricsError::Timestamp { timestamp });
+                    }
+                    batch.timestamp = Some(milliseconds);
+                }
+                Err(error) => left_out(error)?,
+            }
+        }
         for (name, value) in self.dimensions {
-            let added = config
-                .dimension(name, &value)
+            let added = check_free(&name)
+                .and_then(|()| config.dimension(name, &value))
                 .and_then(|dimension| batch.add_dimension(&configured, dimension));
             added.or_else(&mut left_out)?;
         }
         for (key, json) in self.metadata {
+            let free = check_free(&key);
             let added = match json {
+                _ if free.is_err() => free,
                 Ok(json) => batch.add_metadata(&configured, Metadata::new(key, json)),
                 Err(source) => Err(MetricsError::Metadata {
                     key: key.into_owned(),

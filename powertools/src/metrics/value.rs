@@ -4,7 +4,8 @@ use super::Unit;
 
 /// A number, or a [`Duration`] for a metric whose unit is one of time.
 ///
-/// CloudWatch keeps every value as a 64-bit float; integers up to 2^53 are exact there. A duration
+/// CloudWatch keeps every value as a 64-bit float; integers up to 2^53 are exact there, and an
+/// `f32` keeps its value, which may have more digits: `0.1_f32` is 0.10000000149011612. A duration
 /// is counted in the metric's unit, so 1.5 s are 1500 for [`Unit::Milliseconds`].
 ///
 /// The trait is sealed.

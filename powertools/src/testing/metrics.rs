@@ -12,6 +12,21 @@ use serde_json::{Map, Value};
 use super::Captured;
 use crate::metrics::{MetricsLayer, Unit};
 
+/// The most dimensions of a set.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+const DIMENSIONS_PER_SET: usize = 30;
+
+/// The most metrics of a directive.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+const METRICS_PER_DIRECTIVE: usize = 100;
+
+/// The most values of a metric in one object.
+///
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+const VALUES_PER_METRIC: usize = 100;
+
 /// Captures the metrics that `layer` writes.
 ///
 /// # Examples
@@ -61,7 +76,10 @@ pub fn capture_metrics<C, B>(layer: MetricsLayer<C, B>) -> (CapturedMetrics, Met
 ///
 /// # Panics
 ///
-/// All questions panic if a line is an EMF object, but none that CloudWatch would take metrics from.
+/// All questions panic if a line is an EMF object, but none that CloudWatch would take metrics from:
+/// if something is missing or of the wrong type, if there is no such unit, or if a dimension set, an
+/// object or a metric has more than its 30 dimensions, 100 metrics or 100 values. What names and
+/// values are made of is not looked at.
 #[derive(Clone, Default)]
 pub struct CapturedMetrics {
     output: Captured,
@@ -418,6 +436,16 @@ impl EmfObject {
         timestamp: u64,
         root: &Map<String, Value>,
     ) -> Result<Self, Cow<'static, str>> {
+        if let Some(set) = directive
+            .sets
+            .iter()
+            .find(|set| set.len() > DIMENSIONS_PER_SET)
+        {
+            return Err(format!("a dimension set has {} dimensions", set.len()).into());
+        }
+        if directive.metrics.len() > METRICS_PER_DIRECTIVE {
+            return Err(format!("it has {} metrics", directive.metrics.len()).into());
+        }
         let mut dimensions = BTreeMap::new();
         for name in directive.sets.iter().flatten() {
             match root.get(name) {
@@ -437,6 +465,9 @@ impl EmfObject {
                 .get(&name)
                 .ok_or_else(|| format!("metric `{name}` has no value"))?;
             let values = numbers(value).ok_or_else(|| format!("metric `{name}` is {value}"))?;
+            if values.len() > VALUES_PER_METRIC {
+                return Err(format!("metric `{name}` has {} values", values.len()).into());
+            }
             let unit = unit.map_or(Ok(Unit::None), |unit| unit_of(&unit))?;
             metrics.push(Written {
                 name,

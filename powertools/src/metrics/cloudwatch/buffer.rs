@@ -205,16 +205,17 @@ impl Buffer {
         } = self;
         let mut recorded = 0_u64;
         namespaces.retain(|_, periods| {
-            periods.retain(|start, data| {
-                let is_inside = times.contains(start);
-                if !is_inside {
-                    *series -= data.len();
-                    for datum in data.values() {
+            periods.retain(|_, data| {
+                data.retain(|_, datum| {
+                    let is_within = datum.is_within(times);
+                    if !is_within {
+                        *series -= 1;
                         *values -= datum.values.len();
                         recorded = recorded.saturating_add(datum.values.recorded());
                     }
-                }
-                is_inside
+                    is_within
+                });
+                !data.is_empty()
             });
             !periods.is_empty()
         });

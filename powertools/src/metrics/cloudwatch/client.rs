@@ -1,4 +1,4 @@
-use std::pin::Pin;
+use std::{ops::RangeInclusive, pin::Pin, time::SystemTime};
 
 use aws_sdk_cloudwatch::{
     Client,
@@ -9,7 +9,7 @@ use aws_sdk_cloudwatch::{
     types::{self, MetricDatum, StandardUnit},
 };
 
-use super::{datum::Datum, request::Request};
+use super::{datum::Datum, limits::window, request::Request};
 
 /// What sends requests: CloudWatch's client, or what a test has instead.
 pub(super) trait Put: Send + Sync {
@@ -54,7 +54,9 @@ const NOT_THE_DATA: [&str; 14] = [
 impl Put for Client {
     fn put<'a>(&'a self, request: &'a Request) -> Putting<'a> {
         Box::pin(async move {
-            let data = request.data().iter().map(metric_datum).collect();
+            let times = window(SystemTime::now());
+            let data = request.data().iter();
+            let data = data.map(|datum| metric_datum(datum, &times)).collect();
             let put = self
                 .put_metric_data()
                 .namespace(request.namespace.as_ref())
@@ -68,7 +70,7 @@ impl Put for Client {
     }
 }
 
-fn metric_datum(datum: &Datum) -> MetricDatum {
+fn metric_datum(datum: &Datum, times: &RangeInclusive<u64>) -> MetricDatum {
     let dimensions = datum.dimensions.iter().map(|dimension| {
         types::Dimension::builder()
             .name(&*dimension.name)
@@ -84,7 +86,7 @@ fn metric_datum(datum: &Datum) -> MetricDatum {
         .metric_name(datum.metric.name())
         .set_dimensions(Some(dimensions.collect()))
         .timestamp(DateTime::from_millis(
-            i64::try_from(datum.start).unwrap_or(i64::MAX),
+            i64::try_from(datum.timestamp(times)).unwrap_or(i64::MAX),
         ))
         .set_values(Some(values))
         .set_counts(Some(counts))

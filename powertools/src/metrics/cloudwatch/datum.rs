@@ -1,9 +1,11 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, btree_map::Entry},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
+use super::limits::period;
 use crate::metrics::{Metric, dimension::Dimension};
 
 /// What a request takes besides its data and its namespace, at the most, in bytes.
@@ -34,6 +36,25 @@ impl Datum {
             .iter()
             .map(|dimension| DIMENSION_ENVELOPE + dimension.name.len() + dimension.value.len());
         DATUM_ENVELOPE + self.metric.name().len() + dimensions.sum::<usize>() + values * VALUE_SIZE
+    }
+
+    /// Returns the time that CloudWatch is told, of those that it takes: any in the period is the
+    /// same to it, and the beginning may be too old when the end is not.
+    pub(super) fn timestamp(&self, times: &RangeInclusive<u64>) -> u64 {
+        if self.start < *times.start() {
+            self.last()
+        } else {
+            self.start
+        }
+    }
+
+    /// Whether the period has such a time.
+    pub(super) fn is_within(&self, times: &RangeInclusive<u64>) -> bool {
+        *times.start() <= self.last() && self.start <= *times.end()
+    }
+
+    fn last(&self) -> u64 {
+        self.start + (period(self.metric.is_high_resolution()) - 1)
     }
 
     /// Returns one with the first values, which are taken out of this one.
@@ -130,6 +151,7 @@ impl Eq for Finite {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Unit;
 
     fn values(values: &[f64]) -> Values {
         let mut sum = Values::default();
@@ -149,6 +171,33 @@ mod tests {
             [(0.0, 2), (1.0, 6), (2.0, 2), (3.0, 5)]
         );
         assert_eq!((values.len(), values.recorded()), (4, 15));
+    }
+
+    #[test]
+    fn a_period_is_told_by_a_time_that_cloudwatch_takes() {
+        let minutes = Datum {
+            metric: Metric::new("A", Unit::Count),
+            dimensions: Arc::default(),
+            start: 120_000,
+            values: values(&[1.0]),
+        };
+        let seconds = Datum {
+            metric: minutes.metric.clone().high_resolution(),
+            ..minutes.clone()
+        };
+        for (datum, times, timestamp) in [
+            (&minutes, 0..=500_000, Some(120_000)),
+            (&minutes, 120_000..=120_000, Some(120_000)),
+            (&minutes, 120_001..=500_000, Some(179_999)),
+            (&minutes, 179_999..=500_000, Some(179_999)),
+            (&minutes, 180_000..=500_000, None),
+            (&minutes, 0..=119_999, None),
+            (&seconds, 120_999..=500_000, Some(120_999)),
+            (&seconds, 121_000..=500_000, None),
+        ] {
+            let told = datum.is_within(&times).then(|| datum.timestamp(&times));
+            assert_eq!(told, timestamp, "{times:?}");
+        }
     }
 
     #[test]

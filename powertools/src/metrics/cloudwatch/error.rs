@@ -17,6 +17,18 @@ pub enum CloudWatchError {
         /// What CloudWatch said about the last of them.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// Some of the metrics are too old for CloudWatch, or too far ahead, by the time of the system.
+    /// They are dropped, all others have arrived.
+    #[error("{values} recorded values are too old for CloudWatch, or too far ahead")]
+    #[non_exhaustive]
+    OutsideWindow {
+        /// How many recorded values they had.
+        values: u64,
+    },
+    /// The task that sends does not get on: it lives on a tokio runtime that nobody drives. What was
+    /// recorded is kept.
+    #[error("the runtime of the task that sends to CloudWatch does not run it")]
+    Stalled,
     /// The time for the shutdown was over before CloudWatch had taken everything. The rest is
     /// dropped.
     #[error("CloudWatch has not taken {values} recorded values until the shutdown")]

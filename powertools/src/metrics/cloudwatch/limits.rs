@@ -1,6 +1,9 @@
 //! What PutMetricData takes.
 
-use std::time::Duration;
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// The most data of one request.
 ///
@@ -27,6 +30,13 @@ pub(super) const OLDEST: Duration = Duration::from_hours(14 * 24);
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>
 pub(super) const NEWEST: Duration = Duration::from_hours(2);
+
+/// The times that CloudWatch takes now (epoch, ms).
+pub(super) fn window(now: SystemTime) -> RangeInclusive<u64> {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    millis(now.saturating_sub(OLDEST))..=millis(now.saturating_add(NEWEST))
+}
 
 /// What CloudWatch keeps together: a minute, or a second of a metric of high resolution. In
 /// milliseconds.

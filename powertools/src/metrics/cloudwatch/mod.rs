@@ -82,7 +82,11 @@
 //! | one namespace a request | a request for each |
 //! | 1000 data, or 1 MB, a request | further requests, one after the other |
 //! | 150 different values a datum | further data |
-//! | not older than two weeks, nor more than two hours ahead | is dropped with a warning |
+//! | not older than two weeks, nor more than two hours ahead | is dropped with a warning, and [`flush`](CloudWatchSink::flush) fails |
+//!
+//! How old a value is when it is sent is told by the time of the system, as CloudWatch goes by its
+//! own. A layer's [clock](crate::metrics::MetricsLayer::with_clock) gives values their time only: in
+//! a test with a clock of its own, let it be near the real one.
 //!
 //! # When it is sent
 //!
@@ -92,7 +96,7 @@
 //! | it is the first one | a task is started on the tokio runtime around it, which needs its time driver; recorded outside of a runtime, it waits for the first that comes inside, or for [`flush`](CloudWatchSink::flush) |
 //! | a [minute](CloudWatchSink::flush_interval) after that | all that waits is sent; with nothing recorded, nothing is sent |
 //! | half of the [room](CloudWatchSink::max_series) is taken | it is sent at once |
-//! | [`flush`](CloudWatchSink::flush) | it is sent at once, and the call returns when CloudWatch has it |
+//! | [`flush`](CloudWatchSink::flush) | it is sent at once, and the call returns when CloudWatch has it, or when the task does not [get on](CloudWatchError::Stalled) |
 //! | [`shutdown`](CloudWatchSink::shutdown) | the same, for up to [10 s](CloudWatchSink::shutdown_timeout) again and again; then the sink takes nothing more |
 //! | the last clone is dropped, those of layers included | the task sends what waits, if its runtime lives as long, and ends |
 //!

@@ -1,4 +1,10 @@
-use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::RangeInclusive,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use aws_sdk_cloudwatch::Client;
 use tokio::{
@@ -10,6 +16,9 @@ use tokio::{
 use super::{CloudWatchError, client::Put, worker::Shared};
 use crate::metrics::{batch::Flushed, config::Sink};
 
+/// How a flush went, to come.
+type Answer = oneshot::Receiver<Result<(), CloudWatchError>>;
+
 /// How often a flush starts the task at the most. On a runtime without a clock it always fails.
 const STARTS: usize = 3;
 
@@ -18,7 +27,9 @@ const STARTS: usize = 3;
 /// Give it to a [`MetricsLayer`](crate::metrics::MetricsLayer::with_cloudwatch). See the
 /// [module docs](super).
 ///
-/// Cloning is cheap; every clone stands for the same sink, its settings included.
+/// Cloning is cheap; every clone stands for the same sink, its settings included: what is set on one
+/// of them holds for all, those that layers have been given before as well. Set it up first, and
+/// clone it then.
 #[derive(Clone)]
 #[must_use]
 pub struct CloudWatchSink {
@@ -109,11 +120,18 @@ impl CloudWatchSink {
     /// [`Metrics`](crate::metrics::Metrics) or a handler that still runs has not handed over yet is
     /// not sent.
     ///
+    /// The task does the sending, which lives on the runtime that was there when it was started. If
+    /// nobody drives that one (one of a single thread is driven inside of its `block_on` only), this
+    /// gives up when nothing has happened for as long as a [request](Self::request_timeout) may take
+    /// and a second. Called outside of a runtime, while the task lives on one, it cannot tell, and
+    /// waits.
+    ///
     /// # Errors
     ///
     /// Fails if CloudWatch cannot be reached, after what waits has been kept; if it refuses some of
-    /// the metrics; after [`shutdown`](Self::shutdown); and outside of a tokio runtime with its time
-    /// driver.
+    /// the metrics; if some are [too old, or too far ahead](CloudWatchError::OutsideWindow), which is
+    /// told if it has refused none; if the task does [not get on](CloudWatchError::Stalled); after
+    /// [`shutdown`](Self::shutdown); and outside of a tokio runtime with its time driver.
     pub async fn flush(&self) -> Result<(), CloudWatchError> {
         for _ in 0..STARTS {
             let (waiter, result) = oneshot::channel();
@@ -122,7 +140,7 @@ impl CloudWatchSink {
                 break;
             }
             self.shared().wake.notify_one();
-            if let Ok(result) = result.await {
+            if let Some(result) = self.answer(result).await {
                 return result;
             }
             // The runtime has ended that the task was running on; this one has not.
@@ -130,11 +148,34 @@ impl CloudWatchSink {
         Err(CloudWatchError::NoRuntime)
     }
 
+    /// Waits for the task's answer for as long as it gets on. There is none if it ends before.
+    async fn answer(&self, mut result: Answer) -> Option<Result<(), CloudWatchError>> {
+        loop {
+            let (before, limit) = self.shared().lock().progress();
+            if runtime::Handle::try_current().is_err() {
+                return result.await.ok();
+            }
+            // A runtime without a clock panics, and does not say before that it has none.
+            let waiting = &mut result;
+            let limited = catch_unwind(AssertUnwindSafe(move || timeout(limit, waiting)));
+            let Ok(limited) = limited else {
+                return result.await.ok();
+            };
+            if let Ok(answer) = limited.await {
+                return answer.ok();
+            }
+            let (after, _) = self.shared().lock().progress();
+            if after == before {
+                return Some(Err(CloudWatchError::Stalled));
+            }
+        }
+    }
+
     /// Sends what waits, again and again until CloudWatch has it or the time is over, and takes
     /// nothing more after that.
     ///
     /// Call it when nothing is recorded any more, before `main` returns: what is recorded later is
-    /// dropped. A second call does nothing.
+    /// dropped. A second call does nothing, and succeeds even if the first one has failed.
     ///
     /// # Errors
     ///
@@ -158,6 +199,7 @@ impl CloudWatchSink {
                         sleep(delay).await;
                         continue;
                     }
+                    Err(CloudWatchError::Stalled) => continue,
                     Err(CloudWatchError::ShutDown) => return Ok(()),
                     Err(error @ CloudWatchError::NoRuntime) => return Err(error),
                     Err(error) => refused = Err(error),

@@ -1,17 +1,12 @@
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     ops::RangeInclusive,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    CloudWatchError,
-    buffer::Buffer,
-    limits::{NEWEST, OLDEST},
-    request::Request,
-};
+use super::{CloudWatchError, buffer::Buffer, limits::window, request::Request};
 use crate::metrics::batch::Flushed;
 
 /// What the sink was given.
@@ -53,6 +48,10 @@ pub(super) struct State {
     /// How many recorded values the request has that is under way.
     in_flight: u64,
     dropped: u64,
+    /// How many of them were outside of CloudWatch's window, until a round tells.
+    outside: u64,
+    /// How often the task has begun something that has an end.
+    steps: u64,
     /// When the next round begins by itself.
     due: Option<Instant>,
     /// How many rounds in a row have failed.
@@ -185,15 +184,25 @@ impl State {
     /// Returns how many recorded values are too old for CloudWatch, or too far ahead.
     pub(super) fn begin_round(&mut self) -> u64 {
         self.due = None;
+        self.steps += 1;
         self.outgoing.merge(std::mem::take(&mut self.incoming));
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let times = millis(now.saturating_sub(OLDEST))..=millis(now + NEWEST);
-        let dropped = self.outgoing.drop_outside(&times);
+        // Not a layer's clock: CloudWatch goes by its own, too.
+        let dropped = self.outgoing.drop_outside(&window(SystemTime::now()));
         self.dropped += dropped;
+        self.outside += dropped;
         dropped
+    }
+
+    /// Returns how long the request may take that begins.
+    pub(super) fn begin_request(&mut self) -> Duration {
+        self.steps += 1;
+        self.settings.request_timeout
+    }
+
+    /// How far the task has come, and after how long it has come further if it is driven.
+    pub(super) fn progress(&self) -> (u64, Duration) {
+        let limit = self.settings.request_timeout.saturating_add(GRACE);
+        (self.steps, limit.min(LONG))
     }
 
     pub(super) fn take(&mut self) -> Option<Request> {
@@ -231,10 +240,16 @@ impl State {
         self.failures == 1
     }
 
-    /// Returns whether rounds have failed before.
-    pub(super) fn round_done(&mut self) -> bool {
+    /// Returns whether rounds have failed before this one, which has reached CloudWatch unless there
+    /// was nothing to send.
+    pub(super) fn round_done(&mut self, has_reached: bool) -> bool {
         self.has_overflowed = false;
-        std::mem::take(&mut self.failures) > 0
+        has_reached && std::mem::take(&mut self.failures) > 0
+    }
+
+    /// Returns how many values were outside of CloudWatch's window since it was asked.
+    pub(super) fn take_outside(&mut self) -> u64 {
+        std::mem::take(&mut self.outside)
     }
 
     /// How long to wait after a failure: twice as long after each, of which up to a half is left
@@ -251,6 +266,8 @@ impl State {
         if self.life == Life::Closed {
             return Err(CloudWatchError::ShutDown);
         }
+        // Nobody waits any longer for these, and without a task nobody else forgets them.
+        self.waiters.retain(|waiter| !waiter.is_closed());
         self.waiters.push(waiter);
         Ok(())
     }
@@ -259,6 +276,10 @@ impl State {
     pub(super) fn task_ended(&mut self) -> Vec<Waiter> {
         self.is_running = false;
         std::mem::take(&mut self.waiters)
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.life == Life::Abandoned
     }
 
     pub(super) fn abandon(&mut self) {
@@ -306,6 +327,9 @@ impl State {
 /// So long that nobody sees the end of it, but the clock counts as far.
 const LONG: Duration = Duration::from_hours(365 * 24);
 
+/// What the task takes between two requests, at the most.
+const GRACE: Duration = Duration::from_secs(1);
+
 fn later(now: Instant, delay: Duration) -> Instant {
     now + delay.min(LONG)
 }
@@ -319,6 +343,19 @@ fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_does_not_wait_any_longer_is_forgotten() {
+        let mut state = State::default();
+        let (waiter, _result) = oneshot::channel();
+        state.wait(waiter).unwrap();
+        for _ in 0..100 {
+            let (waiter, given_up) = oneshot::channel();
+            state.wait(waiter).unwrap();
+            drop(given_up);
+        }
+        assert_eq!(state.waiters.len(), 2);
+    }
 
     #[test]
     fn the_delay_doubles_up_to_the_longest_and_half_of_it_is_random() {

@@ -765,6 +765,60 @@ fn a_flush_outlives_the_runtime_of_the_task() {
     assert_eq!(cloudwatch.count(), 1);
 }
 
+#[test]
+fn a_flush_does_not_wait_for_a_runtime_that_nobody_drives() {
+    let cloudwatch = CloudWatch::with(&[]);
+    let sink = cloudwatch.sink();
+    let first = runtime();
+    first.block_on(async {
+        record(&sink, &A, &[1.0]);
+        yield_now().await;
+    });
+    runtime().block_on(async {
+        let start = Instant::now();
+        let error = timeout(MINUTE, sink.flush()).await.unwrap().unwrap_err();
+        assert!(matches!(error, CloudWatchError::Stalled), "{error}");
+        assert_eq!(start.elapsed().as_secs(), 31);
+    });
+    first.block_on(sink.flush()).unwrap();
+    assert_eq!((cloudwatch.count(), sink.dropped()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_as_long_as_requests_follow_each_other() {
+    let cloudwatch = CloudWatch::new(|_, _| Answer::TakesAfter(20 * SECOND));
+    let sink = cloudwatch.sink();
+    for number in 0..2_500 {
+        record(&sink, &metric(number), &[1.0]);
+    }
+    let start = Instant::now();
+    sink.flush().await.unwrap();
+    assert!(start.elapsed() >= MINUTE);
+    assert_eq!(cloudwatch.count(), 2_500);
+}
+
+#[test]
+fn what_is_left_when_the_runtime_ends_with_all_who_hold_it_is_told() {
+    let (lines, _guard) = Lines::listen();
+    let cloudwatch = CloudWatch::with(&[]);
+    let sink = cloudwatch.sink();
+    runtime().block_on(async {
+        record(&sink, &A, &[1.0, 2.0]);
+        tokio::spawn(async move {
+            let _sink = sink;
+            std::future::pending::<()>().await;
+        });
+        yield_now().await;
+    });
+    assert_eq!(cloudwatch.count(), 0);
+    assert_lines(
+        &lines,
+        &[
+            "WARN message=metrics have not reached CloudWatch before the end and are dropped values=2",
+        ],
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cloudwatch_would_not_take_any_more_is_dropped() {
     let (lines, _guard) = Lines::listen();
@@ -775,14 +829,66 @@ async fn what_cloudwatch_would_not_take_any_more_is_dropped() {
     record_at(&sink, now() - 13 * day, &A, &[1.0]);
     record_at(&sink, now() + day / 24, &A, &[1.0]);
     record_at(&sink, now() + day / 4, &A, &[1.0, 1.0]);
-    sink.flush().await.unwrap();
+    let error = sink.flush().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "4 recorded values are too old for CloudWatch, or too far ahead"
+    );
     assert_eq!((cloudwatch.count(), sink.dropped()), (2, 4));
+    // It is told once.
+    record(&sink, &A, &[1.0]);
+    sink.flush().await.unwrap();
     assert_lines(
         &lines,
         &[
             "WARN message=metrics are too old for CloudWatch, or too far ahead, and are dropped values=4",
         ],
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_told_after_a_failure_too() {
+    let cloudwatch = CloudWatch::with(&[Answer::Fails]);
+    let sink = cloudwatch.sink();
+    record_at(&sink, now() - 15 * 86_400_000, &A, &[1.0]);
+    record(&sink, &A, &[1.0]);
+    let error = sink.flush().await.unwrap_err();
+    assert!(matches!(error, CloudWatchError::Unavailable(_)), "{error}");
+    let error = sink.flush().await.unwrap_err();
+    assert!(
+        matches!(error, CloudWatchError::OutsideWindow { values: 1 }),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_period_that_is_not_over_for_cloudwatch_is_sent() {
+    let cloudwatch = CloudWatch::with(&[]);
+    let sink = cloudwatch.sink();
+    let oldest = now() - 14 * 86_400_000;
+    // Of all seconds of a minute one at the most is its first.
+    for ahead in [30_000, 31_000] {
+        record_at(&sink, oldest + ahead, &A, &[1.0]);
+    }
+    sink.flush().await.unwrap();
+    assert_eq!((cloudwatch.count(), sink.dropped()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_sends_nothing_does_not_tell_that_cloudwatch_is_back() {
+    let (lines, _guard) = Lines::listen();
+    let cloudwatch = CloudWatch::with(&[Answer::Fails]);
+    let sink = cloudwatch.sink().max_series(1);
+    record(&sink, &A, &[1.0]);
+    sink.flush().await.unwrap_err();
+    // It takes the place of the other, and is too old.
+    record_at(&sink, now() - 15 * 86_400_000, &metric(1), &[1.0]);
+    sink.flush().await.unwrap_err();
+    assert_eq!(cloudwatch.requests(), 1);
+    assert!(!lines.take().iter().any(|line| line.contains("again")));
+    record(&sink, &A, &[1.0]);
+    sink.flush().await.unwrap();
+    assert_lines(&lines, &["INFO message=metrics reach CloudWatch again"]);
 }
 
 #[tokio::test(start_paused = true)]

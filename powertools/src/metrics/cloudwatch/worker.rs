@@ -121,6 +121,11 @@ impl Drop for Task {
         // Outside of the lock: they wake whoever waits.
         let waiters = self.0.lock().task_ended();
         drop(waiters);
+        // Its runtime has ended, and nobody is left who could start another.
+        let is_abandoned = self.0.lock().is_abandoned();
+        if is_abandoned {
+            self.0.close();
+        }
     }
 }
 
@@ -135,13 +140,16 @@ impl Shared {
             );
         }
         let mut refused = None;
+        let mut has_reached = false;
         let failed = loop {
             let Some(request) = self.lock().take() else {
                 break None;
             };
             match self.send(request).await {
-                Ok(None) => {}
-                Ok(Some(refusal)) => refused = Some(refusal),
+                Ok(refusal) => {
+                    has_reached = true;
+                    refused = refusal.or(refused);
+                }
                 Err(error) => break Some(error),
             }
         };
@@ -156,14 +164,19 @@ impl Shared {
             }
             return Err(CloudWatchError::Unavailable(error));
         }
-        let (is_back, dropped) = {
+        let (is_back, outside, dropped) = {
             let mut state = self.lock();
-            (state.round_done(), state.dropped())
+            let is_back = state.round_done(has_reached);
+            (is_back, state.take_outside(), state.dropped())
         };
         if is_back {
             info!(dropped, "metrics reach CloudWatch again");
         }
-        refused.map_or(Ok(()), Err)
+        match refused {
+            Some(refusal) => Err(refusal),
+            None if outside > 0 => Err(CloudWatchError::OutsideWindow { values: outside }),
+            None => Ok(()),
+        }
     }
 
     /// Sends a request. One that is refused is split until it is known which data are refused.
@@ -222,7 +235,7 @@ impl Shared {
 
     /// Puts one request; a client that takes too long or panics has failed.
     async fn put(&self, request: &Request) -> Result<(), PutError> {
-        let limit = self.lock().settings.request_timeout;
+        let limit = self.lock().begin_request();
         let mut put = pin!(async { self.client.put(request).await });
         let put = poll_fn(|context| {
             catch_unwind(AssertUnwindSafe(|| put.as_mut().poll(context))).unwrap_or_else(|_| {

@@ -84,7 +84,7 @@ pub(super) fn answer(json: &RawValue) -> Result<Box<RawValue>, Failure> {
         .compatible_with(Toolkit::Python)
         .with_writer(captured.clone());
     for (name, value) in &input.default_dimensions.0 {
-        layer = layer.default_dimension(name.clone().into_owned(), text(value)?);
+        layer = layer.try_default_dimension(name.clone().into_owned(), text(value)?)?;
     }
     let metrics = layer.recorder();
     for step in &input.steps {
@@ -134,5 +134,42 @@ fn text(value: &RawValue) -> Result<String, Failure> {
         input(value)
     } else {
         Ok(value.get().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer_of(default_dimensions: &str) -> Result<String, &'static str> {
+        let metric = r#"{"do":"metric","name":"Latency","unit":"Count","value":1}"#;
+        let input = format!(
+            r#"{{"namespace":"Shop","service":"orders","default_dimensions":{default_dimensions},"steps":[{metric},{{"do":"flush"}}]}}"#
+        );
+        let input = RawValue::from_string(input).unwrap();
+        let lines = answer(&input).map_err(|failure| failure.0)?;
+        Ok(lines.get().replace('\\', ""))
+    }
+
+    #[test]
+    fn no_default_dimension_ends_the_program() {
+        let many = |count: usize| {
+            let members: Vec<_> = (0..count)
+                .map(|number| format!(r#""d{number}":"v""#))
+                .collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(answer_of(&many(28)).is_ok());
+        for count in [29, 30, 31, 40] {
+            assert_eq!(answer_of(&many(count)), Err("SchemaValidation"), "{count}");
+        }
+        let line = answer_of(r#"{"città":"İstanbul","":"a","stage":" ","shop":""}"#).unwrap();
+        assert!(
+            line.contains(r#""Dimensions":[["città","service"]]"#),
+            "{line}"
+        );
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(1025));
+        assert_eq!(answer_of(&long), Err("SchemaValidation"));
+        assert_eq!(answer_of(r#"{"_aws":"a"}"#), Err("SchemaValidation"));
     }
 }
