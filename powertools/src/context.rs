@@ -11,10 +11,15 @@ use lambda_runtime::{Context, LambdaEvent, LambdaInvocation};
 /// | `http::Request<B>` (feature `http`) | around a handler given to `lambda_http::run` |
 ///
 /// The trait is sealed: it is implemented here for the requests of the Lambda runtime only.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no request of the Lambda runtime",
+    note = "for `http::Request` switch on the feature `http` of powertools"
+)]
 pub trait HasContext: sealed::Sealed {
     /// Returns the context of the invocation, if the request carries one.
     ///
-    /// An `http::Request` that did not come through lambda_http, in a test for instance, has none.
+    /// An `http::Request` that did not come through lambda_http has none. In a test it gets one by
+    /// `request.extensions_mut().insert(testing::context("52fdfc07"))`.
     fn context(&self) -> Option<&Context>;
 }
 

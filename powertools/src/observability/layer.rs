@@ -188,6 +188,11 @@ impl<L, T, M, D> Observability<L, T, M, D> {
         ]
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_parts(self) -> (Logger, Tracer, ObservabilityLayer<L, T, M, D>) {
+        (self.logger, self.tracer, self.layer)
+    }
+
     /// Returns the layer for the handler, and leaves the subscriber to you.
     pub fn into_layer(self) -> ObservabilityLayer<L, T, M, D> {
         self.layer
@@ -205,6 +210,16 @@ pub struct ObservabilityLayer<L = LoggingLayer, T = TraceLayer, M = MetricsLayer
     trace: T,
     metrics: M,
     deadline: D,
+}
+
+#[cfg(feature = "testing")]
+impl<L, T, M, D> ObservabilityLayer<L, T, M, D> {
+    pub(crate) fn map_metrics(self, map: impl FnOnce(M) -> M) -> Self {
+        Self {
+            metrics: map(self.metrics),
+            ..self
+        }
+    }
 }
 
 /// The service that [`ObservabilityLayer`] makes of an unchanged [`Observability`]: the four layers'

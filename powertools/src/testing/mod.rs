@@ -12,11 +12,15 @@
 //! # Ok::<_, std::io::Error>(())
 //! ```
 
+#[cfg(feature = "observability")]
+mod capture;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "trace")]
 mod trace;
 
+#[cfg(feature = "observability")]
+pub use capture::{Telemetry, capture};
 #[cfg(feature = "metrics")]
 pub use metrics::{CapturedMetrics, EmfObject, capture_metrics};
 #[cfg(feature = "trace")]
@@ -99,6 +103,10 @@ impl fmt::Debug for Captured {
 
 /// Captures what the running thread logs until the guard is dropped.
 ///
+/// The logger becomes the thread's subscriber, so nothing else that wants to be it, `capture_traces`
+/// for instance, sees anything meanwhile; for all at once there is `capture`, with feature
+/// `observability`.
+///
 /// ```
 /// use powertools::{Env, logging::Logger, testing};
 ///
@@ -109,8 +117,17 @@ impl fmt::Debug for Captured {
 #[cfg(feature = "logging")]
 #[must_use = "nothing is captured any more when the guard is dropped"]
 pub fn capture_logs(logger: Logger) -> (Captured, DefaultGuard) {
-    // `tracing` remembers for the whole process where nobody listens, and tests that begin and end
-    // on other threads race with what is remembered. One that always listens keeps it from that.
+    listen();
+    let output = Captured::default();
+    let lines = logger.with_writer(output.clone()).subscriber_layer();
+    let guard = tracing_subscriber::registry().with(lines).set_default();
+    (output, guard)
+}
+
+/// `tracing` remembers for the whole process where nobody listens, and tests that begin and end on
+/// other threads race with what is remembered. One that always listens keeps it from that.
+#[cfg(feature = "logging")]
+fn listen() {
     static LISTENS: OnceLock<Dispatch> = OnceLock::new();
     LISTENS.get_or_init(|| {
         let all = Logger::from_env(&Env::default())
@@ -118,11 +135,6 @@ pub fn capture_logs(logger: Logger) -> (Captured, DefaultGuard) {
             .with_writer(io::sink());
         Dispatch::new(tracing_subscriber::registry().with(all.subscriber_layer()))
     });
-
-    let output = Captured::default();
-    let lines = logger.with_writer(output.clone()).subscriber_layer();
-    let guard = tracing_subscriber::registry().with(lines).set_default();
-    (output, guard)
 }
 
 /// Returns an invocation that is a cold start, or none, whatever the process has seen before.

@@ -15,6 +15,10 @@ use crate::trace::Tracer;
 /// Captures the traces of the running thread until the guard is dropped, whatever the environment
 /// says.
 ///
+/// The tracer becomes the thread's subscriber, so nothing else that wants to be it, `capture_logs`
+/// for instance, sees anything meanwhile; for all at once there is `capture`, with feature
+/// `observability`. Only [sampled](sampled_context) invocations have spans.
+///
 /// # Examples
 ///
 /// ```
