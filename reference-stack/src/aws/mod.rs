@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use powertools::trace::AwsSdkInterceptor;
 
 use crate::store::{BoxError, StoreError};
 
@@ -28,6 +29,20 @@ pub async fn load_config() -> SdkConfig {
         )
         .load()
         .await
+}
+
+/// Makes a client whose calls are seen in the trace.
+#[must_use]
+pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(config);
+    aws_sdk_dynamodb::Client::from_conf(config.interceptor(AwsSdkInterceptor::new()).build())
+}
+
+/// Makes a client whose calls are seen in the trace.
+#[must_use]
+pub fn kinesis(config: &SdkConfig) -> aws_sdk_kinesis::Client {
+    let config = aws_sdk_kinesis::config::Builder::from(config);
+    aws_sdk_kinesis::Client::from_conf(config.interceptor(AwsSdkInterceptor::new()).build())
 }
 
 /// Whether an error code of DynamoDB or Kinesis says that the same request may succeed later.

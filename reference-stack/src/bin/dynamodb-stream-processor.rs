@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     let config = OutboxConfig::from_env(&env)?;
     let observability = layers::observe_consumer(&env, config.metrics).init()?;
 
-    let kinesis = aws_sdk_kinesis::Client::new(&aws::load_config().await);
+    let kinesis = aws::kinesis(&aws::load_config().await);
     let outbox = Outbox::new(KinesisEventStream::new(kinesis, config.order_events_stream));
     let consumer = layers::consumer(observability, move |batch| {
         let outbox = outbox.clone();

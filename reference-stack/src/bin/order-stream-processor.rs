@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     let config = ProjectionsConfig::from_env(&env)?;
     let observability = layers::observe_consumer(&env, config.metrics).init()?;
 
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
+    let dynamodb = aws::dynamodb(&aws::load_config().await);
     let store = DynamoDbOrderSummaryStore::new(dynamodb, config.projections_table);
     let processor = OrderStreamProcessor::new(OrderSummaries::new(store));
     let consumer = layers::consumer(observability, move |batch| {

@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     let config = OrdersConfig::from_env(&env)?;
     let observability = layers::observe_http(&env, config.metrics).init()?;
 
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws::load_config().await);
+    let dynamodb = aws::dynamodb(&aws::load_config().await);
     let orders = Orders::new(DynamoDbOrderStore::new(dynamodb, config.tables));
     lambda_http::run_concurrent(layers::http(observability, http::router(orders))).await
 }
