@@ -5,7 +5,12 @@
 //! with the handler's future, so they would miss it. [`BodyLayer`], next to the handler, keeps them
 //! open: until the body has ended, or is dropped because the client is gone, the invocation is
 //! still [the current one](crate::Invocation::current), what is recorded belongs to it, its span goes
-//! on, and only then everything is flushed, before the body's end is passed on.
+//! on, and only then everything is flushed: log lines, metrics and X-Ray documents are out before
+//! the body's end is passed on. What leaves over the network is only started then, as a body's end
+//! waits for nobody: spans sent by OTLP over HTTP may arrive when the function is invoked next.
+//!
+//! A body that fails or panics makes its span a fault; one that is dropped does not. A body that
+//! takes too long is watched by a `DeadlineLayer` (feature `deadline`) outside of this layer.
 //!
 //! It costs a body that is complete already nothing, so it may be in front of every handler.
 //!

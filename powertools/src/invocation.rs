@@ -149,7 +149,12 @@ impl Invocation {
     ///
     /// For what a tool drops to end its part of an invocation. Where the handler has not answered, as
     /// after a panic, nothing is to be waited for.
-    #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
+    #[cfg(any(
+        feature = "deadline",
+        feature = "logging",
+        feature = "metrics",
+        feature = "trace"
+    ))]
     #[cfg_attr(
         not(feature = "http"),
         expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no bodies")
@@ -159,6 +164,19 @@ impl Invocation {
         return self.inner.body.keep(guard);
         #[cfg(not(feature = "http"))]
         Some(guard)
+    }
+
+    /// Returns whether the handler has answered with a body that is still to come.
+    #[cfg(feature = "deadline")]
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(clippy::unused_self, reason = "no bodies")
+    )]
+    pub(crate) fn has_body(&self) -> bool {
+        #[cfg(feature = "http")]
+        return self.inner.body.is_waiting();
+        #[cfg(not(feature = "http"))]
+        false
     }
 
     #[cfg(feature = "http")]

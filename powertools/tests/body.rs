@@ -361,6 +361,53 @@ mod trace {
     }
 
     #[tokio::test]
+    async fn a_panic_of_a_body_that_is_caught_around_it_is_a_fault() {
+        /// A body that panics when it is asked for a frame, or else when it is dropped.
+        struct Panics {
+            in_drop: bool,
+        }
+
+        impl Body for Panics {
+            type Data = Bytes;
+            type Error = Error;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+                assert!(self.in_drop, "disk gone");
+                Poll::Ready(None)
+            }
+        }
+
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                assert!(!self.in_drop, "disk gone");
+            }
+        }
+
+        for in_drop in [false, true] {
+            let daemon = Daemon::start();
+            let _guard = daemon.listen();
+            let service = ServiceBuilder::new()
+                .layer(layer().http())
+                .layer(BodyLayer::new())
+                .service_fn(|_: Request<()>| async {
+                    Ok::<_, Infallible>(Response::new(Panics { in_drop }))
+                });
+            let mut body = service.oneshot(request()).await.unwrap().into_body();
+            let mut frame = Box::pin(body.frame());
+            assert!(catch_panic(&mut frame).await);
+            drop(frame);
+            // Here nothing panics any more.
+            drop(body);
+            let documents = daemon.documents();
+            assert_eq!(documents.len(), 1);
+            assert_eq!(documents[0]["fault"], true, "{}", documents[0]);
+        }
+    }
+
+    #[tokio::test]
     async fn a_client_that_has_gone_ends_the_span_and_nothing_is_wrong() {
         let daemon = Daemon::start();
         let _guard = daemon.listen();

@@ -664,6 +664,223 @@ fn a_handler_that_panics_while_it_is_cut_off_panics_as_ever() {
     assert_eq!(*payload.downcast::<&str>().unwrap(), "the handler's own");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_margin_that_cannot_be_read_is_told_once_when_somebody_listens() {
+    let env = Env::from([(powertools::env::DEADLINE_MARGIN_MS, "1s")]);
+    // As `init` installs the subscriber after the layers were made of the environment.
+    let layer = DeadlineLayer::from_env(&env).with_clock(|| UNIX_EPOCH + NOW);
+    let (log, _guard) = Log::capture();
+    let handler = service_fn(|_: LambdaEvent<()>| ready(Ok::<_, Infallible>(())));
+    let service = layer.layer(handler);
+    log.assert_silent();
+    for _ in 0..3 {
+        service.clone().oneshot(event("one")).await.unwrap();
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(
+        lines[0].message,
+        "POWERTOOLS_DEADLINE_MARGIN_MS is not a positive whole number: \"1s\""
+    );
+
+    // Nobody has asked for it then.
+    log.0.lock().unwrap().clear();
+    answer_after(
+        &layer.margin(milliseconds(200)),
+        event("one"),
+        Duration::ZERO,
+    )
+    .await;
+    log.assert_silent();
+}
+
+#[cfg(feature = "http")]
+mod with_a_body {
+    use std::pin::Pin;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body::{Body, Frame};
+    use http_body_util::BodyExt;
+    use powertools::body::BodyLayer;
+
+    use super::*;
+
+    /// A body that ends after a while, and works before that.
+    pub(super) struct Slow {
+        pub(super) sleep: Pin<Box<tokio::time::Sleep>>,
+        pub(super) work: Option<fn()>,
+    }
+
+    impl Slow {
+        pub(super) fn new(duration: Duration, work: fn()) -> Self {
+            Self {
+                sleep: Box::pin(sleep(duration)),
+                work: Some(work),
+            }
+        }
+    }
+
+    impl Body for Slow {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut task::Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if let Some(work) = self.work.take() {
+                work();
+            }
+            self.sleep.as_mut().poll(cx).map(|()| None)
+        }
+    }
+
+    pub(super) fn request() -> Request<()> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(event("one").context);
+        request
+    }
+
+    /// Runs a handler whose head takes a second, and its body as long as this.
+    async fn body_after(layer: &DeadlineLayer, duration: Duration) -> impl Body + use<> {
+        let service = ServiceBuilder::new()
+            .layer(layer)
+            .layer(BodyLayer::new())
+            .service_fn(move |_: Request<()>| async move {
+                sleep(Duration::from_secs(1)).await;
+                Ok::<_, Infallible>(Response::new(Box::pin(Slow::new(duration, || {}))))
+            });
+        service.oneshot(request()).await.unwrap().into_body()
+    }
+
+    #[track_caller]
+    fn announcement(log: &Log) -> Line {
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let [line] = lines.try_into().unwrap();
+        assert_eq!(
+            line.message,
+            "timeout imminent: the body of the response has not ended"
+        );
+        assert_eq!(line.request_id.as_deref(), Some("one"));
+        line
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_takes_too_long_is_announced_once_and_goes_on() {
+        let (log, _guard) = Log::capture();
+        let start = Instant::now();
+        let body = body_after(&layer(), milliseconds(1950)).await;
+        assert!(Box::pin(body).frame().await.is_none());
+        assert_eq!(start.elapsed().as_millis(), 2950);
+        let line = announcement(&log);
+        assert_eq!(line.remaining_ms, Some(100));
+        assert_eq!((line.at.unwrap() - start).as_millis(), 2900);
+    }
+
+    /// The network takes no more of it, so nobody asks for the next frame.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_nobody_polls_is_announced_too() {
+        let (log, _guard) = Log::capture();
+        let body = body_after(&layer(), TIMEOUT).await;
+        sleep(milliseconds(1950)).await;
+        announcement(&log);
+        drop(body);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_ends_or_is_dropped_in_time_is_left_alone() {
+        let (log, _guard) = Log::capture();
+        let body = body_after(&layer(), milliseconds(1800)).await;
+        let mut body = Box::pin(body);
+        assert!(body.frame().await.is_none());
+        // Also while it is still there.
+        sleep(TIMEOUT).await;
+        drop(body);
+        drop(body_after(&layer(), TIMEOUT).await);
+        sleep(TIMEOUT).await;
+        log.assert_silent();
+    }
+
+    #[tokio::test]
+    async fn the_watchdog_stays_until_the_body_has_ended() {
+        let (log, _guard) = Log::capture();
+        let service = ServiceBuilder::new()
+            .layer(layer().margin(milliseconds(50)).watchdog(true))
+            .layer(BodyLayer::new())
+            .service_fn(|_: Request<()>| async {
+                let body = Slow::new(Duration::ZERO, || {});
+                Ok::<_, Infallible>(Response::new(Box::pin(body)))
+            });
+        let request = |left| {
+            let mut request = Request::new(());
+            let context = event_due_in("one", left).context;
+            request.extensions_mut().insert(context);
+            request
+        };
+        let response = service.clone().oneshot(request(milliseconds(200))).await;
+        // The only thread there is.
+        assert!(block_until_logged(&log), "the watchdog has not fired");
+        let line = announcement(&log);
+        assert_eq!(line.thread.as_deref(), Some("powertools-deadline"));
+        drop(response);
+
+        log.0.lock().unwrap().clear();
+        let response = service.oneshot(request(milliseconds(200))).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        thread::sleep(milliseconds(250));
+        yield_now().await;
+        log.assert_silent();
+    }
+
+    #[cfg(all(feature = "logging", feature = "metrics"))]
+    #[tokio::test(start_paused = true)]
+    async fn what_a_body_holds_is_out_before_the_deadline() {
+        use powertools::{
+            env::METRICS_NAMESPACE,
+            logging::{Buffer, Logger, LoggingLayer},
+            metrics::{Metric, MetricsLayer, Unit},
+            testing::{Captured, capture_logs},
+        };
+
+        const CHUNKS: Metric = Metric::new("Chunks", Unit::Count);
+
+        let logger = Logger::from_env(&Env::default()).buffer(Buffer::new());
+        let (lines, _guard) = capture_logs(logger);
+        let objects = Captured::default();
+        let metrics = MetricsLayer::from_env(&Env::from([(METRICS_NAMESPACE, "Shop")]));
+        let service = ServiceBuilder::new()
+            .layer(LoggingLayer::from_env(&Env::default()))
+            .layer(metrics.with_writer(objects.clone()))
+            .layer(layer())
+            .layer(BodyLayer::new())
+            .service_fn(|_: Request<()>| async {
+                let body = Slow::new(TIMEOUT, || {
+                    tracing::debug!("chunk");
+                    CHUNKS.record(1);
+                });
+                Ok::<_, Infallible>(Response::new(Box::pin(body)))
+            });
+        let body = service.oneshot(request()).await.unwrap().into_body();
+        let sending = tokio::spawn(body.collect());
+        sleep(milliseconds(2899)).await;
+        assert_eq!((lines.lines().len(), objects.lines().len()), (0, 0));
+        sleep(milliseconds(10)).await;
+
+        // Here Lambda ends the process: no destructor runs.
+        let lines = lines.json();
+        assert_eq!(lines[0]["message"], "chunk");
+        assert_eq!(lines[1]["function_request_id"], "one");
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        let objects = objects.json();
+        assert_eq!(objects.len(), 1, "{objects:?}");
+        assert_eq!(objects[0]["Chunks"], 1);
+        assert_eq!(objects[0]["TimeoutImminent"], 1);
+        sending.abort();
+    }
+}
+
 #[cfg(feature = "logging")]
 mod with_logging {
     use powertools::{
@@ -969,6 +1186,36 @@ mod with_trace {
             assert_eq!(named(&before, "done")["parent_id"], open[1]["id"]);
             assert_eq!(after.len(), 2, "{after:#?}");
         }
+    }
+
+    #[cfg(feature = "http")]
+    #[tokio::test(start_paused = true)]
+    async fn the_span_of_a_body_leaves_in_progress_and_complete() {
+        use http_body_util::BodyExt;
+        use powertools::body::BodyLayer;
+
+        let (daemon, _guard) = Daemon::start();
+        let service = ServiceBuilder::new()
+            .layer(TraceLayer::new())
+            .layer(layer())
+            .layer(BodyLayer::new())
+            .service_fn(|_: http::Request<()>| async {
+                let body = with_a_body::Slow::new(milliseconds(2950), || {});
+                Ok::<_, Infallible>(http::Response::new(Box::pin(body)))
+            });
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(sampled(TIMEOUT).context);
+        let body = service.oneshot(request).await.unwrap().into_body();
+        let sending = tokio::spawn(body.collect());
+        sleep(milliseconds(2910)).await;
+        let before = daemon.documents();
+        let open = named(&before, "## my-function");
+        assert_eq!(open["in_progress"], true);
+        sending.await.unwrap().unwrap();
+        let after = daemon.documents();
+        let complete = named(&after, "## my-function");
+        assert_eq!(complete["id"], open["id"]);
+        assert!(complete["end_time"].is_number(), "{complete:#}");
     }
 
     #[tokio::test(start_paused = true)]

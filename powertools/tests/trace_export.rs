@@ -331,6 +331,25 @@ fn a_collector_that_cannot_be_used_is_told_once_and_documents_go_to_the_daemon()
     assert!(lines[0].contains(reason), "{lines:?}");
 }
 
+#[test]
+fn a_collector_that_cannot_be_used_is_told_also_where_there_is_no_daemon() {
+    let env = Env::from([
+        (env::FUNCTION_NAME, "my-function"),
+        (env::OTLP_ENDPOINT, "https://collector:4318"),
+    ]);
+    let output = Captured::default();
+    let _guard = tracing_subscriber::registry()
+        .with(Tracer::from_env(&env).subscriber_layer())
+        .with(Lines(output.clone()))
+        .set_default();
+    invoke(sampled_context("52fdfc07"), || {});
+    invoke(sampled_context("52fdfc07"), || {});
+    let lines = output.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("no traces are sent"), "{lines:?}");
+    assert!(lines[0].contains(env::OTLP_ENDPOINT), "{lines:?}");
+}
+
 #[tokio::test]
 async fn ten_thousand_invocations_at_once_never_mix() {
     const INVOCATIONS: usize = 10_000;

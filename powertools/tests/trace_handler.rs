@@ -395,6 +395,8 @@ async fn an_error_is_told_through_the_errors_of_other_layers() {
     );
     let io = exception(|| DecodeError::Handler(io::Error::other("full"))).await;
     assert_eq!(io["type"], "std::io::error::Error");
+    let own = exception(|| DecodeError::Handler(card_refused())).await;
+    assert_eq!(own["type"], format!("DecodeError<{OF_CARD_REFUSED}>"));
 
     let service = tower::ServiceBuilder::new()
         .layer(layer())
@@ -411,6 +413,116 @@ async fn an_error_is_told_through_the_errors_of_other_layers() {
             .starts_with("cannot decode the event")
     );
     assert!(!document.to_string().contains(SECRET), "{document}");
+}
+
+/// An error whose fields only `Debug` shows.
+#[derive(Debug, thiserror::Error)]
+#[error("card refused")]
+struct CardRefused {
+    card: &'static str,
+    source: io::Error,
+}
+
+fn card_refused() -> CardRefused {
+    CardRefused {
+        card: SECRET,
+        source: io::Error::other("connection reset"),
+    }
+}
+
+const OF_CARD_REFUSED: &str = "trace_handler::CardRefused";
+
+#[tokio::test]
+async fn of_an_error_of_an_unknown_type_the_name_is_shown_and_never_its_debug_text() {
+    let service = layer().layer(service_fn(|_: LambdaEvent<()>| async {
+        Err::<(), _>(card_refused())
+    }));
+    let document = document(service, ()).await;
+    let exception = &document["cause"]["exceptions"][0];
+    assert_eq!(exception["type"], OF_CARD_REFUSED);
+    assert_eq!(
+        exception["message"],
+        "not shown here, see the log of the function"
+    );
+    assert_eq!(flags(&document), [false, false, true]);
+    assert!(!document.to_string().contains(SECRET), "{document}");
+}
+
+#[tokio::test]
+async fn an_error_of_an_unknown_type_has_its_message_and_sources_where_that_is_asked_for() {
+    for is_captured in [true, false] {
+        let layer = layer().capture_source().capture_error(is_captured);
+        let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+            Err::<(), _>(card_refused())
+        }));
+        let document = document(service, ()).await;
+        assert_eq!(document.get("cause").is_some(), is_captured);
+        assert!(!document.to_string().contains(SECRET), "{document}");
+        if is_captured {
+            assert_eq!(
+                document["metadata"],
+                json!({"orders": {"my-function error": {
+                    "type": OF_CARD_REFUSED, "message": "card refused",
+                    "causes": ["connection reset"],
+                }}})
+            );
+        }
+    }
+    // Next to what else is shown, and for an error that is known better.
+    let layer = layer().capture_response().capture_source();
+    let service = layer.layer(service_fn(|_: LambdaEvent<()>| async {
+        Err::<(), _>(io::Error::other("full"))
+    }));
+    let document = document(service, ()).await;
+    let exception = &document["cause"]["exceptions"][0];
+    assert_eq!(exception["type"], "std::io::error::Error");
+    assert_eq!(exception["message"], "full");
+}
+
+#[cfg(feature = "deadline")]
+#[tokio::test(start_paused = true)]
+async fn an_error_of_an_unknown_type_is_not_taken_for_that_of_the_layer_around_it() {
+    use powertools::deadline::DeadlineLayer;
+
+    async fn exception(answers: bool, is_captured: bool) -> Value {
+        let deadline = DeadlineLayer::from_env(&Env::default()).cut_off();
+        let handler = service_fn(move |_: LambdaEvent<()>| async move {
+            if !answers {
+                std::future::pending::<()>().await;
+            }
+            Err::<(), _>(card_refused())
+        });
+        let mut document = if is_captured {
+            let service = layer().capture_source().layer(deadline.layer(handler));
+            document_with_progress(service).await
+        } else {
+            document_with_progress(layer().layer(deadline.layer(handler))).await
+        };
+        document["cause"]["exceptions"][0].take()
+    }
+
+    /// Returns the handler's document, without that of its progress.
+    async fn document_with_progress<S: Service<LambdaEvent<()>>>(service: S) -> Value {
+        let daemon = Daemon::start();
+        let _guard = daemon.listen();
+        let _ = service.oneshot(event((), SAMPLED)).await;
+        let mut documents = daemon.documents();
+        documents.retain(|document| document.get("end_time").is_some());
+        assert_eq!(documents.len(), 1, "{documents:?}");
+        documents.remove(0)
+    }
+
+    for is_captured in [false, true] {
+        let exceeded = exception(false, is_captured).await;
+        assert_eq!(exceeded["type"], "DeadlineError");
+        let message = exceeded["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("the handler had not answered"),
+            "{message}"
+        );
+        let own = exception(true, is_captured).await;
+        assert_eq!(own["type"], OF_CARD_REFUSED);
+    }
 }
 
 #[tokio::test]

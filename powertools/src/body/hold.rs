@@ -17,8 +17,19 @@ struct Waiting {
 }
 
 impl State {
+    /// Returns whether there is a body that has not ended.
+    #[cfg(feature = "deadline")]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.lock().bodies > 0
+    }
+
     /// Keeps `guard` until the body is gone, or gives it back where there is none.
-    #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
+    #[cfg(any(
+        feature = "deadline",
+        feature = "logging",
+        feature = "metrics",
+        feature = "trace"
+    ))]
     pub(crate) fn keep<G: Send + 'static>(&self, guard: G) -> Option<G> {
         let mut waiting = self.lock();
         if waiting.bodies == 0 {

@@ -2,7 +2,6 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
-    thread,
 };
 
 use http_body::{Body, Frame, SizeHint};
@@ -27,9 +26,6 @@ pin_project! {
     impl<B> PinnedDrop for InvocationBody<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if thread::panicking() && let Some(scope) = this.scope {
-                scope.fail();
-            }
             end(this.inner, this.scope);
         }
     }
@@ -56,18 +52,24 @@ impl<B: Body> Body for InvocationBody<B> {
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = match this.scope {
-            Some(scope) => scope.run(|| inner.as_mut().poll_frame(cx)),
-            None => return inner.poll_frame(cx),
+        let Some(scope) = this.scope.as_ref() else {
+            return inner.poll_frame(cx);
         };
-        if let Poll::Ready(frame) = &frame {
-            if let (Some(Err(_)), Some(scope)) = (frame, &this.scope) {
-                scope.fail();
-            }
-            // Who sends the body may not ask again for what it knows already.
-            if frame.is_none() || inner.is_end_stream() {
-                end(this.inner, this.scope);
-            }
+        let (frame, has_ended) = scope.run(|| {
+            let frame = inner.as_mut().poll_frame(cx);
+            let has_ended = match &frame {
+                Poll::Pending => false,
+                Poll::Ready(None) => true,
+                // Who sends the body may not ask again for what it knows already.
+                Poll::Ready(Some(_)) => inner.is_end_stream(),
+            };
+            (frame, has_ended)
+        });
+        if let Poll::Ready(Some(Err(_))) = &frame {
+            scope.fail();
+        }
+        if has_ended {
+            end(this.inner, this.scope);
         }
         frame
     }
@@ -107,10 +109,31 @@ impl Scope {
         }
     }
 
+    /// Runs a part of the body's work, which has failed if it panics: who catches the panic may drop
+    /// the body later, when nothing panics any more.
     fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct FailOnPanic<'a> {
+            scope: &'a Scope,
+            is_armed: bool,
+        }
+
+        impl Drop for FailOnPanic<'_> {
+            fn drop(&mut self) {
+                if self.is_armed {
+                    self.scope.fail();
+                }
+            }
+        }
+
+        let mut guard = FailOnPanic {
+            scope: self,
+            is_armed: true,
+        };
         #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
         let f = || self.span.in_scope(f);
-        self.hold.in_scope(f)
+        let result = self.hold.in_scope(f);
+        guard.is_armed = false;
+        result
     }
 
     /// The body failed, after a head that may have told of a success.

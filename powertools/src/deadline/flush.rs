@@ -15,7 +15,7 @@ pub(super) fn flush(invocation: &Invocation, remaining: Duration, metric: bool, 
         #[cfg(feature = "logging")]
         contained(|| crate::logging::flush_invocation(invocation));
         if invocation.deadline().announce() {
-            contained(|| announce(remaining, span));
+            contained(|| announce(invocation, remaining, span));
             // The warning may be among what is held back.
             #[cfg(feature = "logging")]
             contained(|| crate::logging::flush_invocation(invocation));
@@ -34,13 +34,18 @@ fn contained(step: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(step));
 }
 
-fn announce(remaining: Duration, span: &Span) {
+fn announce(invocation: &Invocation, remaining: Duration, span: &Span) {
+    let what = if invocation.has_body() {
+        "the body of the response has not ended"
+    } else {
+        "the handler has not answered"
+    };
     let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
     warn!(
         target: "powertools::deadline",
         parent: span,
         remaining_ms,
-        "timeout imminent: the handler has not answered"
+        "timeout imminent: {what}"
     );
 }
 

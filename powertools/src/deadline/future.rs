@@ -9,7 +9,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::{task::coop::Unconstrained, time::Sleep};
 
-use super::{CutOff, DeadlineError, WatchOnly, guard::Guard};
+use super::{CutOff, DeadlineError, WatchOnly, body, guard::Guard};
 use crate::InvocationFuture;
 
 pin_project! {
@@ -53,7 +53,9 @@ impl<F: Future, A> ResponseFuture<F, A> {
         let inner = inner.expect("`ResponseFuture` is not polled after it was ready");
         if let Poll::Ready(output) = inner.poll(cx) {
             this.timer.set(None);
-            *this.guard = None;
+            if let Some(guard) = this.guard.take() {
+                body::watch(guard);
+            }
             return Poll::Ready(First::Answer(output));
         }
         let Some(guard) = this.guard.as_mut().filter(|guard| guard.is_waiting()) else {
@@ -96,6 +98,10 @@ where
                 let mut this = self.project();
                 // What its destructors record belongs to the answer; and they may block.
                 this.inner.set(None);
+                #[cfg(feature = "trace")]
+                if let Some(guard) = &this.guard {
+                    guard.invocation().deadline().cut_off(remaining);
+                }
                 *this.guard = None;
                 Poll::Ready(Err(DeadlineError::Exceeded { remaining }))
             }

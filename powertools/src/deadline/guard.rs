@@ -29,6 +29,31 @@ pub(super) struct Shared {
     pub(super) now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     /// Until tokio has said that there are none.
     pub(super) has_timers: AtomicBool,
+    /// What the first call is to say: when the layer was made, nobody may have listened yet.
+    pub(super) notice: Notice,
+}
+
+/// A warning that waits for somebody to hear it.
+pub(super) struct Notice {
+    text: Option<Arc<str>>,
+    is_told: AtomicBool,
+}
+
+impl Notice {
+    pub(super) fn new(text: Option<Arc<str>>) -> Self {
+        Self {
+            text,
+            is_told: AtomicBool::new(false),
+        }
+    }
+
+    fn tell(&self) {
+        if let Some(text) = &self.text
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            warn!("{text}");
+        }
+    }
 }
 
 /// Watches over one call of a handler.
@@ -48,6 +73,7 @@ pub(super) struct Guard {
 impl Guard {
     /// Begins to watch, unless the invocation has no deadline.
     pub(super) fn new(shared: &Arc<Shared>, invocation: &Invocation) -> Option<Self> {
+        shared.notice.tell();
         let remaining = remaining(invocation.context().deadline, &*shared.now)?;
         let margin = shared.margin.min(remaining / 2);
         let deadline = Instant::now().checked_add(remaining)?;
@@ -63,6 +89,10 @@ impl Guard {
             is_waiting: true,
             registration,
         })
+    }
+
+    pub(super) const fn invocation(&self) -> &Invocation {
+        &self.invocation
     }
 
     /// Returns whether the moment has not come, as far as the timer knows.

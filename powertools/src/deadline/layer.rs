@@ -6,9 +6,11 @@ use std::{
 };
 
 use tower_layer::Layer;
-use tracing::warn;
 
-use super::{DeadlineService, guard::Shared};
+use super::{
+    DeadlineService,
+    guard::{Notice, Shared},
+};
 use crate::env::{self, Env};
 
 /// What is kept of the time if nobody says otherwise.
@@ -28,6 +30,8 @@ pub struct DeadlineLayer<A = WatchOnly> {
     metric: bool,
     watchdog: bool,
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// Why the environment's margin is not the layer's.
+    notice: Option<Arc<str>>,
     action: PhantomData<fn() -> A>,
 }
 
@@ -55,10 +59,15 @@ impl DeadlineLayer {
     /// | `POWERTOOLS_DEADLINE_MARGIN_MS` | [`margin`](Self::margin), a whole number | 100 |
     /// | `POWERTOOLS_DEADLINE_WATCHDOG` | [`watchdog`](Self::watchdog) | `false` |
     ///
-    /// A margin that cannot be read, or is 0, counts as unset, with a warning.
+    /// A margin that cannot be read, or is 0, counts as unset, and the first invocation warns of it.
     pub fn from_env(env: &Env) -> Self {
+        let (margin, notice) = match margin(env) {
+            Ok(margin) => (margin.unwrap_or(MARGIN), None),
+            Err(notice) => (MARGIN, Some(notice.into())),
+        };
         Self {
-            margin: margin(env).unwrap_or(MARGIN),
+            margin,
+            notice,
             metric: true,
             watchdog: env.flag(env::DEADLINE_WATCHDOG).unwrap_or(false),
             now: Arc::new(SystemTime::now),
@@ -84,6 +93,7 @@ impl<A> DeadlineLayer<A> {
             "the margin before a deadline must not be zero"
         );
         self.margin = margin;
+        self.notice = None;
         self
     }
 
@@ -117,6 +127,7 @@ impl<A> DeadlineLayer<A> {
             metric: self.metric,
             watchdog: self.watchdog,
             now: self.now,
+            notice: self.notice,
             action: PhantomData,
         }
     }
@@ -131,17 +142,18 @@ impl<A> DeadlineLayer<A> {
     }
 }
 
-/// Reads the margin, and says so if it cannot be.
-fn margin(env: &Env) -> Option<Duration> {
-    let text = env.get(env::DEADLINE_MARGIN_MS)?;
-    let margin = text.parse().ok().filter(|milliseconds| *milliseconds > 0);
-    if margin.is_none() {
-        warn!(
+/// Reads the margin, or says why it cannot be.
+fn margin(env: &Env) -> Result<Option<Duration>, String> {
+    let Some(text) = env.get(env::DEADLINE_MARGIN_MS) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(milliseconds) if milliseconds > 0 => Ok(Some(Duration::from_millis(milliseconds))),
+        _ => Err(format!(
             "{} is not a positive whole number: {text:?}",
             env::DEADLINE_MARGIN_MS
-        );
+        )),
     }
-    margin.map(Duration::from_millis)
 }
 
 impl Default for DeadlineLayer {
@@ -158,6 +170,7 @@ impl<A> Clone for DeadlineLayer<A> {
             metric: self.metric,
             watchdog: self.watchdog,
             now: Arc::clone(&self.now),
+            notice: self.notice.clone(),
             action: PhantomData,
         }
     }
@@ -175,6 +188,7 @@ impl<S, A> Layer<S> for DeadlineLayer<A> {
                 watchdog: self.watchdog,
                 now: Arc::clone(&self.now),
                 has_timers: AtomicBool::new(true),
+                notice: Notice::new(self.notice.clone()),
             },
         )
     }

@@ -90,12 +90,23 @@
 //! them, but if it cuts the handler off it drops them too: to them the invocation was cancelled, where
 //! otherwise they see its error.
 //!
+//! # Bodies that are streamed
+//!
+//! The handler of a streamed response has answered when its head is ready. With a `BodyLayer` (module
+//! `body`, feature `http`) inside of this layer the same happens for the body, if that has not ended
+//! when only the margin is left; the warning says so then. The body goes on in any case: its head is
+//! with the client already, so there is no error to answer with. Without a `BodyLayer` nothing is
+//! held for a body, and it is not watched; with one outside of this layer it is not watched either.
+//!
 //! # Handlers that block
 //!
 //! A timer fires when the handler waits. One that computes for seconds, or calls something that
 //! blocks its thread, is never interrupted, and on a runtime of one thread nor are the invocations
 //! beside it. For such there is a [watchdog](DeadlineLayer::watchdog): a thread of its own that does
-//! the same, if a quarter of the margin later the timer has not. It cannot cut the handler off.
+//! the same, if a quarter of the margin later the timer has not. It cannot cut the handler off; and
+//! where it is the runtime's only thread that is blocked, as with `current_thread`, nothing that has
+//! to go over the runtime leaves: spans by OTLP over HTTP stay where they are, while log lines,
+//! metrics and spans over UDP are out.
 //!
 //! # Limits
 //!
@@ -103,11 +114,11 @@
 //!   never does. Lines that are not held back are written at once, then as ever.
 //! - The function's memory running out, `std::process::abort` and a panic under `panic = "abort"` end
 //!   the process at once, and no guard is asked.
-//! - A body that is streamed after the handler has answered is not watched.
 //! - Tokio's timers have to be on, as they are under `#[tokio::main]`: a runtime built by hand calls
 //!   `enable_time`. Without them one warning says so and only the watchdog works. (To find out, the
 //!   layer lets tokio panic once and catches it: with `panic = "abort"` timers must be on.)
 
+mod body;
 mod error;
 mod flush;
 mod future;

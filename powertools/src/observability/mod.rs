@@ -83,6 +83,36 @@
 //! # }).unwrap();
 //! ```
 //!
+//! For a handler of HTTP requests: its trace shows the request and the status, which decides how the
+//! invocation ended. The `BodyLayer` next to the handler keeps all of it open until a response that is
+//! streamed has ended; of other responses it changes nothing.
+//!
+#![cfg_attr(feature = "http", doc = "```no_run")]
+#![cfg_attr(not(feature = "http"), doc = "```ignore")]
+//! use std::convert::Infallible;
+//! use http::{Request, Response};
+//! use powertools::{Env, Observability, body::BodyLayer, trace::TraceLayer};
+//! use tower::{Service, ServiceBuilder};
+//!
+//! /// What `lambda_http::run` and `lambda_http::run_with_streaming_response` take.
+//! fn stack<S, B, R>(
+//!     handler: S,
+//! ) -> Result<impl Service<Request<B>, Error = Infallible>, lambda_runtime::Error>
+//! where
+//!     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+//!     R: http_body::Body,
+//! {
+//!     let env = Env::process();
+//!     let observability =
+//!         Observability::from_env(&env).with_trace(TraceLayer::from_env(&env).http());
+//!     Ok(ServiceBuilder::new()
+//!         .layer(observability.init()?)
+//!         .layer(BodyLayer::new())
+//!         .service(handler))
+//! }
+//! # drop(stack(tower::service_fn(|_: Request<String>| async { Ok(Response::new(String::new())) })));
+//! ```
+//!
 //! # What it is made of
 //!
 //! | part | replaced by | its variables |

@@ -54,6 +54,10 @@ pub struct Telemetry {
 /// # }).unwrap();
 /// ```
 #[must_use = "nothing is captured any more when the guard is dropped"]
+#[expect(
+    clippy::type_complexity,
+    reason = "the layer's type says what is in it"
+)]
 pub fn capture<L, T, C, B, D>(
     observability: Observability<L, T, MetricsLayer<C, B>, D>,
 ) -> (

@@ -1,3 +1,5 @@
+use std::error::Error as StdError;
+
 use opentelemetry::trace::SpanRef;
 use tracing::Span;
 
@@ -30,6 +32,22 @@ pub trait ResponseDetails<Response>: sealed::Sealed {
     fn on_response(&self, response: &Response, handler: &str, span: &SpanRef<'_>);
 }
 
+/// What a [`TraceLayer`](super::TraceLayer) shows of errors whose type it does not know.
+///
+/// Nothing but the type's name, unless it was told to by
+/// [`TraceLayer::capture_source`](super::TraceLayer::capture_source). The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "the trace does not show errors of type `{Error}`",
+    note = "`TraceLayer::capture_source` asks for `std::error::Error`"
+)]
+pub trait ErrorDetails<Error>: sealed::Sealed {
+    /// Returns the error as one whose message and sources may be shown.
+    #[doc(hidden)]
+    fn as_error<'a>(&self, _: &'a Error) -> Option<&'a (dyn StdError + 'static)> {
+        None
+    }
+}
+
 impl<Request> RequestDetails<Request> for () {
     fn on_request(&self, _: &Request, _: &Span) {}
 }
@@ -37,6 +55,8 @@ impl<Request> RequestDetails<Request> for () {
 impl<Response> ResponseDetails<Response> for () {
     fn on_response(&self, _: &Response, _: &str, _: &SpanRef<'_>) {}
 }
+
+impl<Error> ErrorDetails<Error> for () {}
 
 /// Both, one after the other.
 impl<Request, A: RequestDetails<Request>, B: RequestDetails<Request>> RequestDetails<Request>
@@ -55,6 +75,14 @@ impl<Response, A: ResponseDetails<Response>, B: ResponseDetails<Response>> Respo
     fn on_response(&self, response: &Response, handler: &str, span: &SpanRef<'_>) {
         self.0.on_response(response, handler, span);
         self.1.on_response(response, handler, span);
+    }
+}
+
+/// The first that shows anything.
+impl<Error, A: ErrorDetails<Error>, B: ErrorDetails<Error>> ErrorDetails<Error> for (A, B) {
+    fn as_error<'a>(&self, error: &'a Error) -> Option<&'a (dyn StdError + 'static)> {
+        let first = self.0.as_error(error);
+        first.or_else(|| self.1.as_error(error))
     }
 }
 

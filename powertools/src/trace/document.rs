@@ -31,6 +31,8 @@ pub(super) use super::attributes::JSON_METADATA;
 #[cfg(feature = "trace-otlp")]
 pub(super) use subsegment::PREFIX;
 pub(super) use subsegment::{DATAGRAM_LENGTH, Subsegment, Waiting};
+#[cfg(feature = "trace-otlp")]
+pub(super) use text::public_url;
 
 use blocks::{Aws, Http};
 use cause::Cause;
@@ -38,7 +40,7 @@ use flags::Flags;
 use text::{clean_key, clean_name, shorten};
 use value::{Annotation, Metadata};
 
-/// The most annotations of a document.
+/// The most annotations of a document: as many as X-Ray indexes of a whole trace.
 /// Source: <https://docs.aws.amazon.com/general/latest/gr/xray.html>
 const ANNOTATIONS: usize = 50;
 
@@ -189,7 +191,7 @@ impl<'a> Document<'a> {
             return;
         }
         if self.annotations.len() == ANNOTATIONS && !self.annotations.contains_key(&clean) {
-            complain("left out, X-Ray takes 50 of a span");
+            complain("left out, 50 of a span are kept");
             return;
         }
         if clean != key {

@@ -4,13 +4,14 @@ use std::{
     any::{Any, type_name},
     borrow::Cow,
     error::Error as StdError,
-    fmt::Debug,
     io,
 };
 
 use lambda_runtime::{Diagnostic, Error};
 use opentelemetry::{KeyValue, StringValue, Value, trace::SpanRef};
 use serde::Serialize;
+
+use crate::Invocation;
 
 mod layers;
 
@@ -24,6 +25,9 @@ pub(super) const EXCEPTION_CHAIN: &str = "exception.stacktrace";
 
 /// The type of an error whose own is not known: a boxed one has lost it.
 pub(super) const UNKNOWN_TYPE: &str = "Error";
+
+/// The message of an error whose own is not known. The runtime logs every error.
+const NOT_SHOWN: &str = "not shown here, see the log of the function";
 
 /// The most bytes of a message that are kept, and the most sources of an error. These limits are
 /// ours: they leave room for the rest of the 64 KB that X-Ray takes.
@@ -46,20 +50,50 @@ impl Failure {
     ///
     /// The runtime asks an error for nothing but `Debug` and `Into<Diagnostic>`, which would use it
     /// up. So the types that functions return most are recognised and shown with their message and
-    /// sources, also where a layer of this crate passes them through, and any other by its `Debug`
-    /// text.
-    pub(super) fn from_error<E: Debug + 'static>(error: &E) -> Self {
-        let error_as_any: &dyn Any = error;
-        if let Some(failure) = layers::look_inside(error_as_any) {
-            failure
-        } else if let Some(diagnostic) = error_as_any.downcast_ref::<Diagnostic>() {
-            Self::new(
+    /// sources, also where a layer of this crate passes them through. Of any other, `shown` is what
+    /// may be told; without it that is the type's name only, as a `Debug` text has fields that its
+    /// author did not mean to show.
+    #[cfg_attr(
+        not(feature = "deadline"),
+        expect(unused_variables, reason = "nothing cuts a handler off")
+    )]
+    pub(super) fn from_error<E: 'static>(
+        error: &E,
+        shown: Option<&(dyn StdError + 'static)>,
+        invocation: &Invocation,
+    ) -> Self {
+        if let Some(failure) = Self::recognised(error) {
+            return failure;
+        }
+        let full = type_name::<E>();
+        #[cfg(feature = "deadline")]
+        if let Some(remaining) = invocation.deadline().was_cut_off()
+            && layers::is_of_deadline(full)
+        {
+            type Error = crate::deadline::DeadlineError<std::convert::Infallible>;
+            return Self::new("DeadlineError", Error::Exceeded { remaining }.to_string());
+        }
+        match shown {
+            Some(error) => Self::with_sources(layers::name(full), error),
+            None => Self::new(layers::name(full), NOT_SHOWN),
+        }
+    }
+
+    /// Describes an error of a client of HTTP: likewise, but one of an unknown type by its `Debug` text,
+    /// as nobody else shows it.
+    #[cfg(feature = "http")]
+    pub(super) fn from_client_error<E: std::fmt::Debug + 'static>(error: &E) -> Self {
+        Self::recognised(error).unwrap_or_else(|| Self::new(type_name::<E>(), format!("{error:?}")))
+    }
+
+    fn recognised(error: &dyn Any) -> Option<Self> {
+        layers::look_inside(error).or_else(|| {
+            let diagnostic = error.downcast_ref::<Diagnostic>()?;
+            Some(Self::new(
                 diagnostic.error_type.clone(),
                 diagnostic.error_message.clone(),
-            )
-        } else {
-            Self::new(type_name::<E>(), format!("{error:?}"))
-        }
+            ))
+        })
     }
 
     /// The handler panicked; its message went to the panic hook.
@@ -80,7 +114,7 @@ impl Failure {
         }
     }
 
-    fn with_sources(kind: &'static str, error: &(dyn StdError + 'static)) -> Self {
+    fn with_sources(kind: impl Into<Cow<'static, str>>, error: &(dyn StdError + 'static)) -> Self {
         let sources = std::iter::successors(error.source(), |&error| error.source());
         Self {
             chain: sources
@@ -113,7 +147,7 @@ fn shorten(mut message: Cow<'static, str>) -> Cow<'static, str> {
     message
 }
 
-/// An error that can be told better than by its `Debug` text.
+/// An error that can be told with its message, whatever type the handler has for it.
 trait Told: Any {
     fn failure(&self) -> Failure;
 }
@@ -152,16 +186,21 @@ impl Told for &'static str {
 mod tests {
     use super::*;
 
+    fn from_error<E: 'static>(error: &E) -> Failure {
+        let invocation = Invocation::new(lambda_runtime::Context::default(), false);
+        Failure::from_error(error, None, &invocation)
+    }
+
     #[test]
     fn a_long_message_is_cut_between_two_characters_and_a_long_chain_after_its_beginning() {
         #[derive(Debug, thiserror::Error)]
         #[error("deep")]
         struct Deep(#[source] Option<Box<Deep>>);
 
-        let failure = Failure::from_error(&format!("x{}", "ß".repeat(MESSAGE_LENGTH)));
+        let failure = from_error(&format!("x{}", "ß".repeat(MESSAGE_LENGTH)));
         assert_eq!(failure.message.len(), MESSAGE_LENGTH - 1);
 
         let deep = (0..100).fold(Deep(None), |inner, _| Deep(Some(Box::new(inner))));
-        assert_eq!(Failure::from_error(&Error::from(deep)).chain.len(), SOURCES);
+        assert_eq!(from_error(&Error::from(deep)).chain.len(), SOURCES);
     }
 }

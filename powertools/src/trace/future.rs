@@ -7,7 +7,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{ResponseDetails, config::Config, exporter::Flush, handler::HandlerSpan};
+use super::{ErrorDetails, ResponseDetails, config::Config, exporter::Flush, handler::HandlerSpan};
 use crate::{
     InvocationFuture,
     classify::{ByResult, Classify},
@@ -59,7 +59,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Debug + 'static,
     C: Classify<T, E>,
-    D: ResponseDetails<T>,
+    D: ResponseDetails<T> + ErrorDetails<E>,
 {
     type Output = F::Output;
 

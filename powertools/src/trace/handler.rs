@@ -8,7 +8,7 @@ use tracing::{Metadata, Span, error_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{
-    ResponseDetails, TraceHeader,
+    ErrorDetails, ResponseDetails, TraceHeader,
     attributes::JSON_METADATA,
     config::Config,
     exporter::{self, Flush},
@@ -32,6 +32,8 @@ pub(super) fn is_handler(metadata: &Metadata<'_>) -> bool {
 pub(super) struct HandlerSpan {
     /// `None` once it has ended, and from the start if the trace is not sampled.
     open: Option<Open>,
+    /// The invocation where it is not: its records may continue traces that are.
+    unsampled: Option<Invocation>,
 }
 
 #[derive(Debug)]
@@ -48,10 +50,10 @@ impl HandlerSpan {
     pub(super) fn open(invocation: &Invocation, name: Option<&str>) -> Self {
         let context = invocation.context();
         let parent = TraceHeader::from_context(context)
-            .and_then(|header| header.span_context())
-            .filter(opentelemetry::trace::SpanContext::is_sampled);
+            .filter(|header| header.sampled() == Some(true))
+            .and_then(|header| header.span_context());
         let Some(parent) = parent else {
-            return Self::default();
+            return Self::without_span(invocation);
         };
         let name = name.unwrap_or(&context.env_config.function_name);
         let name = if name.is_empty() { "handler" } else { name };
@@ -64,7 +66,7 @@ impl HandlerSpan {
             annotation.ColdStart = invocation.is_cold_start(),
         );
         if span.is_disabled() {
-            return Self::default();
+            return Self::without_span(invocation);
         }
         let is_nested = span::current()
             .is_some_and(|it| it.span().span_context().trace_id() == parent.trace_id());
@@ -79,6 +81,14 @@ impl HandlerSpan {
                 invocation: invocation.clone(),
                 has_answered: false,
             }),
+            unsampled: None,
+        }
+    }
+
+    fn without_span(invocation: &Invocation) -> Self {
+        Self {
+            open: None,
+            unsampled: exporter::claim(invocation).then(|| invocation.clone()),
         }
     }
 
@@ -138,17 +148,24 @@ impl HandlerSpan {
     where
         E: Debug + 'static,
         C: Classify<T, E>,
-        D: ResponseDetails<T>,
+        D: ResponseDetails<T> + ErrorDetails<E>,
     {
+        if let Some(invocation) = self.unsampled.take() {
+            let () = invocation.keep_to_end(())?;
+            return exporter::flush(&invocation);
+        }
         let open = self.open.as_mut()?;
         let context = open.span.context();
         let name = std::mem::take(&mut open.name);
+        let invocation = open.invocation.clone();
         // What is called here is the application's own, and may panic as the handler may.
-        self.run(|| show(&context.span(), &name, config, result));
+        self.run(|| show(&context.span(), &name, config, result, &invocation));
         let mut open = self.open.take()?;
         open.has_answered = true;
-        let invocation = open.invocation.clone();
-        let mut span = invocation.keep_to_end(Self { open: Some(open) })?;
+        let mut span = invocation.keep_to_end(Self {
+            open: Some(open),
+            unsampled: None,
+        })?;
         span.open.take()?.end()
     }
 
@@ -182,6 +199,9 @@ impl Open {
 
 impl Drop for HandlerSpan {
     fn drop(&mut self) {
+        if let Some(invocation) = self.unsampled.take() {
+            exporter::flush(&invocation);
+        }
         match self.open.take_if(|open| open.has_answered) {
             Some(open) => {
                 open.end();
@@ -192,11 +212,16 @@ impl Drop for HandlerSpan {
     }
 }
 
-fn show<T, E, C, D>(span: &SpanRef<'_>, name: &str, config: &Config<C, D>, result: &Result<T, E>)
-where
+fn show<T, E, C, D>(
+    span: &SpanRef<'_>,
+    name: &str,
+    config: &Config<C, D>,
+    result: &Result<T, E>,
+    invocation: &Invocation,
+) where
     E: Debug + 'static,
     C: Classify<T, E>,
-    D: ResponseDetails<T>,
+    D: ResponseDetails<T> + ErrorDetails<E>,
 {
     if !span.is_recording() {
         return;
@@ -205,7 +230,8 @@ where
     match result {
         Ok(response) => config.details.on_response(response, name, span),
         Err(error) if config.capture_error && outcome != Outcome::Success => {
-            let failure = Failure::from_error(error);
+            let details = config.details.as_error(error);
+            let failure = Failure::from_error(error, details, invocation);
             match serde_json::to_string(&failure) {
                 Ok(json) => {
                     let key = format!("{JSON_METADATA}{name} error");

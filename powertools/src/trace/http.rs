@@ -9,7 +9,7 @@ use super::{
     attributes::{
         CLIENT_ADDRESS, FORWARDED, HTTP_CONTENT_LENGTH, HTTP_METHOD, HTTP_STATUS, URL, USER_AGENT,
     },
-    details::{RequestDetails, ResponseDetails, sealed::Sealed},
+    details::{ErrorDetails, RequestDetails, ResponseDetails, sealed::Sealed},
     span,
 };
 use crate::classify::Outcome;
@@ -46,6 +46,8 @@ impl<B> RequestDetails<Request<B>> for Http {
         }
     }
 }
+
+impl<Error> ErrorDetails<Error> for Http {}
 
 impl<B> ResponseDetails<Response<B>> for Http {
     fn on_response(&self, response: &Response<B>, _: &str, span: &SpanRef<'_>) {

@@ -434,7 +434,7 @@ fn show<B, E: Debug + 'static>(span: &ClientSpan, result: &Result<Response<B>, E
             span.set_outcome(response.status().into());
         }
         Err(error) => {
-            Failure::from_error(error).record(&span.otel());
+            Failure::from_client_error(error).record(&span.otel());
             span.set_outcome(Outcome::Fault);
         }
     }

@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 #[cfg(feature = "http")]
 use super::Http;
-use super::{CaptureResponse, TraceService, config::Config};
+use super::{CaptureResponse, CaptureSource, TraceService, config::Config};
 #[cfg(feature = "http")]
 use crate::classify::ByStatus;
 use crate::{Env, classify::ByResult, env};
@@ -54,8 +54,22 @@ impl<C, D> TraceLayer<C, D> {
         self
     }
 
-    /// Sets whether a handler's error appears with its type, message and sources, as an exception
-    /// and as metadata `<name> error`. Otherwise the span is marked as failed, and nothing else.
+    /// Sets whether a handler's error appears in the trace, as an exception and as metadata
+    /// `<name> error`. Otherwise the span is marked as failed, and nothing else.
+    ///
+    /// What appears depends on the error's type, as the runtime asks for no more of it than `Debug`:
+    ///
+    /// | type | shown |
+    /// |---|---|
+    /// | [`lambda_runtime::Error`], `Box<dyn Error>`, [`std::io::Error`] | message and sources; the type of a boxed error is lost, it is told as `Error` |
+    /// | [`lambda_runtime::Diagnostic`] | its type and its message |
+    /// | `String`, `&'static str` | the text |
+    /// | any other, after [`capture_source`](Self::capture_source) | its type's name, message and sources |
+    /// | any other | its type's name alone |
+    ///
+    /// Never its `Debug` text: that shows fields which the author of its message left out, and more
+    /// people read traces than logs. The runtime has it in the log. The same goes for these types in
+    /// the errors of this crate's layers (`DecodeError`, `DeadlineError`).
     ///
     /// A panic and a cancellation are told in any case: with words of this crate only.
     ///
@@ -89,6 +103,33 @@ impl<C, D> TraceLayer<C, D> {
             classify,
             details: config.details,
         })
+    }
+
+    /// Shows also errors of the handler's own types with their message and their sources, see
+    /// [`capture_error`](Self::capture_error).
+    ///
+    /// Asks for an error that is [`std::error::Error`], which [`lambda_runtime::Error`] is not; that
+    /// one is shown anyway. An error inside one of this crate's layers' errors has its message, but not
+    /// its sources then.
+    ///
+    /// ```
+    /// use lambda_runtime::LambdaEvent;
+    /// use powertools::trace::TraceLayer;
+    /// use tower::ServiceBuilder;
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("the payment was refused")]
+    /// struct Refused {
+    ///     card: String, // Only `Debug` shows it.
+    /// }
+    ///
+    /// let service = ServiceBuilder::new()
+    ///     .layer(TraceLayer::new().capture_source())
+    ///     .service_fn(|_: LambdaEvent<()>| async { Err::<(), _>(Refused { card: "4111".into() }) });
+    /// # drop(service);
+    /// ```
+    pub fn capture_source(self) -> TraceLayer<C, (D, CaptureSource)> {
+        self.with_details(CaptureSource::new())
     }
 
     /// Adds the handler's response to its span, as metadata `<name> response`.

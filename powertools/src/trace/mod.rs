@@ -93,17 +93,18 @@
 //! | `name` | the span: its name or its field `otel.name`; without the characters X-Ray refuses |
 //! | `parent_id` | the span around it; for the invocation's the `Parent` of the trace header. A span inside another's document has none, and no `trace_id` and `type` |
 //! | `error`, `throttle`, `fault` | how the handler ended, as [`TraceLayer::classify_with`] has it: an error is a fault, and so are a panic and a cancellation. Of other spans [`SpanExt::record_outcome`], or the field `http.response.status_code`: from 400, 429, and from 500; or a fault for an event at `ERROR` in the span, as `#[instrument(err)]` leaves it |
-//! | `cause` | the handler's error with its sources, its panic or cancellation; elsewhere such events |
+//! | `cause` | the handler's error, with message and sources where its type has them ([`TraceLayer::capture_error`] has a table), its panic or cancellation; elsewhere such events |
 //! | `annotations` | [`annotate`] and fields `annotation.<key>`; `ColdStart` for the invocation, and `Service` for every span that continues a trace from elsewhere |
 //! | `metadata`, under the service's name | [`add_metadata`] and fields `metadata.<key>` |
 //! | `metadata`, likewise | the handler's error as `<name> error`, and its response as `<name> response` after [`TraceLayer::capture_response`] |
 //! | `metadata`, under `default` | every other field of the span |
-//! | `http` | the request and the response of a handler of HTTP, after `TraceLayer::http`; of any span the fields `http.request.method`, `url.full`, `user_agent.original`, `client.address`, `http.response.status_code` and `http.response.body.size`, as OpenTelemetry names them |
+//! | `http` | the request and the response of a handler of HTTP, after `TraceLayer::http`; of any span the fields `http.request.method`, `url.full`, `user_agent.original`, `client.address`, `http.response.status_code` and `http.response.body.size`, as OpenTelemetry names them; the URL without query, fragment, user and password |
 //! | `namespace`, `aws` | `aws` where the field `rpc.system` is `aws-api`, as on spans of the AWS SDK, with `rpc.method`, `cloud.region`, `aws.request_id` and `http.request.resend_count`; `remote` where `otel.kind` is `client`; otherwise `local` |
 //! | `links` | [`SpanExt::continue_trace`], [`SpanExt::link_to`] and [`tracing::Span::follows_from`] |
 //!
-//! X-Ray's limits hold: 200 characters a name, 50 annotations of 1000 characters with keys of 500
-//! letters, digits and `_`, 64 KB a document. An annotation that has to be changed is told by a
+//! X-Ray's limits hold: 200 characters a name, annotations of 1000 characters with keys of 500
+//! letters, digits and `_`, 64 KB a document. X-Ray indexes 50 annotations of a trace; as many are
+//! kept of each span. An annotation that has to be changed is told by a
 //! warning, once. Spans for which there is no room in their parent's document leave in datagrams of
 //! their own, the longest first, and so does one that ends after its parent. Of a span that is too
 //! large by itself the metadata is left out; if it still is, the span is, alone, and either way a
@@ -117,14 +118,18 @@
 //! | `POWERTOOLS_TRACER_CAPTURE_RESPONSE` | what [`TraceLayer::capture_response`] has asked for | on |
 //!
 //! Both are shown to everybody who may read traces: of an error its message, of a response all of it.
+//! The `Debug` text of a handler's error is never shown: of a type of your own there is its name, and the
+//! message and the sources after [`TraceLayer::capture_source`].
 //! The other toolkits capture responses unless they are told not to; here it is the other way about.
 //!
 //! # What is traced
 //!
 //! X-Ray has decided before the function is called, and its decision is in the
-//! [trace header](TraceHeader) of the invocation's context: without `Sampled=1` nothing is recorded,
-//! and no span is made for the invocation. Inside a sampled one the spans up to
-//! [`Tracer::level`] are sent. A span belongs to the invocation by being inside its span: a spawned
+//! [trace header](TraceHeader) of the invocation's context: without `Sampled=1` nothing is sent, and
+//! no span is made for the invocation. The spans inside still cost about a microsecond each, as any of
+//! them may yet continue another trace; where that matters, raise [`Tracer::level`], as a span beyond
+//! it costs nothing. Inside a sampled invocation the spans up to that level are sent, and inside any
+//! the spans that [continue a sampled trace](SpanExt::continue_trace). A span belongs to the invocation by being inside its span: a spawned
 //! task needs tracing's `.instrument(span)`. One that outlives its invocation is sent when it ends,
 //! which on Lambda may be during a later invocation. One that is open when the time is nearly over
 //! is sent twice, if [`deadline`](crate::deadline) watches: in progress first, and under the same id
@@ -149,10 +154,18 @@
 //!   without TLS: for one beside the function, as a Lambda extension. The `_HEADERS` and the
 //!   `_TIMEOUT` of these variables count too; the answer waits for the collector, so the time-out is
 //!   1 s unless it is set, and never so long that the invocation misses its deadline. A request that
-//!   fails is a warning, and is not repeated.
+//!   fails is a warning, and is not repeated. After a panic or a cancellation, and at the end of a
+//!   body that was streamed, there is no answer to wait with: the request is only started, and may end
+//!   when the function is invoked next. It needs tokio's timers: on a runtime without them nothing
+//!   is sent, and a warning says so.
 //! - Over UDP to the X-Ray daemon, with [`Tracer::otlp_udp`](Tracer): the form that AWS's own
 //!   OpenTelemetry layers for Lambda use, and has not documented. A batch that is too large for a
 //!   datagram leaves in several.
+//!
+//! Of OpenTelemetry's other variables `OTEL_SERVICE_NAME` counts, and `OTEL_SDK_DISABLED=true`, which
+//! switches off what leaves in this form and leaves documents alone. Those of samplers, propagators,
+//! limits, resource attributes and the batch processor do not: X-Ray samples, the header is
+//! X-Ray's, and there is no processor that waits for a time.
 //!
 //! Annotations and metadata are attributes named `annotation.<key>` and `metadata.<key>` then.
 //!
@@ -196,13 +209,14 @@ mod http_client;
 mod layer;
 mod response;
 mod service;
+mod source;
 mod span;
 mod tracer;
 mod unsigned;
 
 #[cfg(feature = "trace-aws-sdk")]
 pub use aws_sdk::AwsSdkInterceptor;
-pub use details::{RequestDetails, ResponseDetails};
+pub use details::{ErrorDetails, RequestDetails, ResponseDetails};
 pub use error::TraceHeaderError;
 pub(crate) use exporter::State;
 #[cfg(feature = "deadline")]
@@ -217,5 +231,6 @@ pub use http_client::{HttpClientFuture, HttpClientLayer, HttpClientService, inje
 pub use layer::TraceLayer;
 pub use response::CaptureResponse;
 pub use service::TraceService;
+pub use source::CaptureSource;
 pub use span::{AnnotationValue, SpanExt, add_metadata, annotate};
 pub use tracer::Tracer;

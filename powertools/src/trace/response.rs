@@ -6,7 +6,7 @@ use tracing::{Span, warn};
 
 use super::{
     attributes::JSON_METADATA,
-    details::{RequestDetails, ResponseDetails, sealed::Sealed},
+    details::{ErrorDetails, RequestDetails, ResponseDetails, sealed::Sealed},
 };
 
 /// The most bytes of a response that is captured, as JSON: a quarter of what X-Ray takes for a whole
@@ -30,6 +30,8 @@ impl Sealed for CaptureResponse {}
 impl<Request> RequestDetails<Request> for CaptureResponse {
     fn on_request(&self, _: &Request, _: &Span) {}
 }
+
+impl<Error> ErrorDetails<Error> for CaptureResponse {}
 
 impl<Response: Serialize> ResponseDetails<Response> for CaptureResponse {
     fn on_response(&self, response: &Response, handler: &str, span: &SpanRef<'_>) {

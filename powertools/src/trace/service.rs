@@ -7,7 +7,8 @@ use std::{
 use tower_service::Service;
 
 use super::{
-    RequestDetails, ResponseDetails, ResponseFuture, config::Config, handler::HandlerSpan,
+    ErrorDetails, RequestDetails, ResponseDetails, ResponseFuture, config::Config,
+    handler::HandlerSpan,
 };
 use crate::{
     HasContext, Invocation,
@@ -16,8 +17,8 @@ use crate::{
 
 /// The service that [`TraceLayer`](super::TraceLayer) makes.
 ///
-/// Of an error it asks for `Debug`, as the runtime does, to show it; and for `'static`, to tell a
-/// boxed error, which is shown with its sources, from others.
+/// Of an error it asks for `'static`, to tell a boxed error, which is shown with its sources, from
+/// others; and for `Debug`, as the runtime does.
 ///
 /// See the [module docs](super).
 pub struct TraceService<S, C = ByResult, D = ()> {
@@ -37,7 +38,7 @@ where
     S::Error: Debug + 'static,
     Request: HasContext,
     C: Classify<S::Response, S::Error>,
-    D: RequestDetails<Request> + ResponseDetails<S::Response>,
+    D: RequestDetails<Request> + ResponseDetails<S::Response> + ErrorDetails<S::Error>,
 {
     type Response = S::Response;
     type Error = S::Error;

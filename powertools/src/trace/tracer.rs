@@ -28,6 +28,11 @@ use crate::{Env, env};
 /// How many attributes a span keeps: far more than fit into a document.
 const ATTRIBUTES: u32 = 4096;
 
+/// The variable that switches OpenTelemetry off; its only value with a meaning is `true`.
+/// Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
+#[cfg(feature = "trace-otlp")]
+const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
+
 /// The name of a function in tests that give it none.
 const UNKNOWN: &str = "function";
 
@@ -49,6 +54,9 @@ const UNKNOWN: &str = "function";
 #[must_use]
 pub struct Tracer {
     is_enabled: bool,
+    /// Whether OpenTelemetry's own switch is off, which is for what leaves in its form.
+    #[cfg(feature = "trace-otlp")]
+    is_otel_disabled: bool,
     /// The address of the X-Ray daemon.
     daemon: Option<String>,
     form: Form,
@@ -95,7 +103,8 @@ impl Tracer {
     ///
     /// With [`OTEL_EXPORTER_OTLP_ENDPOINT`](env::OTLP_ENDPOINT) or
     /// [`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`](env::OTLP_TRACES_ENDPOINT) set, spans go to that
-    /// collector instead: see [OTLP](super#otlp).
+    /// collector instead: see [OTLP](super#otlp). One that cannot be used is reported by one warning,
+    /// and spans go to the daemon, where there is one.
     pub fn from_env(env: &Env) -> Self {
         let (form, notice) = match Form::from_env(env) {
             Ok(form) => (form, None),
@@ -104,6 +113,10 @@ impl Tracer {
         Self {
             is_enabled: env.get(env::FUNCTION_NAME).is_some()
                 && env.flag(env::TRACE_DISABLED) != Some(true),
+            #[cfg(feature = "trace-otlp")]
+            is_otel_disabled: env
+                .get(OTEL_SDK_DISABLED)
+                .is_some_and(|it| it.eq_ignore_ascii_case("true")),
             daemon: env.get(env::XRAY_DAEMON_ADDRESS).map(str::to_owned),
             form,
             notice,
@@ -166,7 +179,14 @@ impl Tracer {
                 name: self.function.clone(),
                 service: self.service.clone(),
             };
-            let exporter = Exporter::new(function, target, self.notice.clone());
+            let instead = if matches!(target, Target::Nowhere) {
+                "no traces are sent"
+            } else {
+                "traces go to the X-Ray daemon"
+            };
+            let notice = self.notice.as_ref();
+            let notice = notice.map(|problem| format!("{instead}: {problem}"));
+            let exporter = Exporter::new(function, target, notice);
             let provider = SdkTracerProvider::builder()
                 .with_span_processor(exporter.clone())
                 // Whether a trace is kept has been decided before the function is called.
@@ -197,7 +217,12 @@ impl Tracer {
             return None;
         }
         match &self.form {
-            Form::Documents => self.daemon.clone().map(Target::Documents),
+            Form::Documents => match &self.daemon {
+                Some(daemon) => Some(Target::Documents(daemon.clone())),
+                None => self.notice.is_some().then_some(Target::Nowhere),
+            },
+            #[cfg(feature = "trace-otlp")]
+            Form::OtlpUdp | Form::OtlpHttp(_) if self.is_otel_disabled => None,
             #[cfg(feature = "trace-otlp")]
             Form::OtlpUdp => {
                 let resource = self.resource.attributes(self.service.as_deref());
@@ -220,7 +245,7 @@ impl Form {
         match Endpoint::from_env(env) {
             None => Ok(Self::Documents),
             Some(Ok(endpoint)) => Ok(Self::OtlpHttp(endpoint)),
-            Some(Err(problem)) => Err(format!("traces go to the X-Ray daemon: {problem}")),
+            Some(Err(problem)) => Err(problem),
         }
     }
 
@@ -230,8 +255,7 @@ impl Form {
         match variables.into_iter().find(|it| env.get(it).is_some()) {
             None => Ok(Self::Documents),
             Some(variable) => Err(format!(
-                "traces go to the X-Ray daemon: for `{variable}` the crate powertools needs its \
-                 feature `trace-otlp`"
+                "for `{variable}` the crate powertools needs its feature `trace-otlp`"
             )),
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     attributes,
-    text::{TEXT_LENGTH, shorten},
+    text::{TEXT_LENGTH, public_url, shorten},
 };
 
 /// A request and its response, the handler's own or those of a call.
@@ -47,7 +47,7 @@ impl<'a> Http<'a> {
     pub(super) fn add(&mut self, name: &str, value: &'a Value) -> bool {
         match name {
             attributes::HTTP_METHOD => set(&mut self.request.method, text(value)),
-            attributes::URL => set(&mut self.request.url, text(value)),
+            attributes::URL => set(&mut self.request.url, url(value)),
             attributes::USER_AGENT => set(&mut self.request.user_agent, text(value)),
             attributes::CLIENT_ADDRESS => set(&mut self.request.client_ip, text(value)),
             attributes::FORWARDED => set(&mut self.request.x_forwarded_for, boolean(value)),
@@ -132,6 +132,16 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(shorten(text.as_str(), TEXT_LENGTH)),
+        _ => None,
+    }
+}
+
+fn url(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(url) => Some(match public_url(url.as_str()) {
+            Cow::Borrowed(url) => shorten(url, TEXT_LENGTH),
+            Cow::Owned(url) => Cow::Owned(shorten(&url, TEXT_LENGTH).into_owned()),
+        }),
         _ => None,
     }
 }

@@ -349,7 +349,7 @@ fn a_call_over_http_has_a_request_and_a_response() {
         json["http"],
         json!({
             "request": {
-                "method": "GET", "url": "https://example.com/orders?id=1", "user_agent": "curl/8",
+                "method": "GET", "url": "https://example.com/orders", "user_agent": "curl/8",
                 "client_ip": "192.0.2.1", "x_forwarded_for": true,
             },
             "response": {"status": 200, "content_length": 12},

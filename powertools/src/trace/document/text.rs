@@ -62,3 +62,43 @@ pub(super) fn shorten(text: &str, characters: usize) -> Cow<'_, str> {
     let end = text.char_indices().nth(characters).map(|(end, _)| end);
     Cow::Borrowed(&text[..end.unwrap_or(text.len())])
 }
+
+/// Returns what a URL names: without its query and its fragment, and without a user's name and
+/// password, which hold tokens.
+pub(in crate::trace) fn public_url(url: &str) -> Cow<'_, str> {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let Some(start) = url.find("//").map(|slashes| slashes + 2) else {
+        return Cow::Borrowed(url);
+    };
+    let (scheme, rest) = url.split_at(start);
+    let authority = rest.split(['/', '\\']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(user) => Cow::Owned(format!("{scheme}{}", &rest[user + 1..])),
+        None => Cow::Borrowed(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_no_user_and_no_query() {
+        for (url, public) in [
+            ("https://shop.example/a", "https://shop.example/a"),
+            ("https://shop.example/a?token=t", "https://shop.example/a"),
+            ("https://shop.example?token=t/@b", "https://shop.example"),
+            ("https://shop.example/a#token=t", "https://shop.example/a"),
+            (
+                "https://me:p@shop.example:8443/a@b",
+                "https://shop.example:8443/a@b",
+            ),
+            ("https://me@p@shop.example", "https://shop.example"),
+            ("//me:p@shop.example/a", "//shop.example/a"),
+            ("/a/b@c?d", "/a/b@c"),
+            ("", ""),
+        ] {
+            assert_eq!(public_url(url), public, "{url}");
+        }
+    }
+}

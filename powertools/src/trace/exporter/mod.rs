@@ -7,7 +7,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -63,7 +66,8 @@ struct Inner {
     open: Mutex<OpenSpans>,
     transport: Transport,
     /// What is wrong with the configuration; said once, when the first span has ended.
-    notice: Mutex<Option<String>>,
+    notice: Option<String>,
+    is_notice_due: AtomicBool,
     /// The annotations that have been warned of.
     warned: Mutex<HashSet<(String, &'static str)>>,
 }
@@ -75,7 +79,8 @@ impl Exporter {
                 function,
                 transport: Transport::new(target),
                 open: Mutex::default(),
-                notice: Mutex::new(notice),
+                is_notice_due: AtomicBool::new(notice.is_some()),
+                notice,
                 warned: Mutex::default(),
             }),
         }
@@ -90,6 +95,16 @@ impl Exporter {
 impl Inner {
     fn open(&self) -> MutexGuard<'_, OpenSpans> {
         lock(&self.open)
+    }
+
+    /// Holds no lock meanwhile: who listens to warnings may have spans, and end them.
+    fn give_notice(&self) {
+        if self.is_notice_due.load(Ordering::Relaxed)
+            && self.is_notice_due.swap(false, Ordering::Relaxed)
+            && let Some(notice) = &self.notice
+        {
+            warn!("{notice}");
+        }
     }
 
     /// Makes the document of a span that has ended, within X-Ray's limits, or warns that it cannot.
@@ -137,6 +152,18 @@ impl Inner {
         }
     }
 
+    /// Sends what waits in a group, for whose first span nothing is to wait any more.
+    fn end_group(&self, group: SpanId) {
+        #[cfg(feature = "trace-otlp")]
+        if let Some(otlp) = self.transport.otlp() {
+            let batch = self.open().end_group_in_batch(group);
+            otlp.send(batch);
+            return;
+        }
+        let leaving = self.open().end_group(group);
+        self.send(leaving);
+    }
+
     fn send(&self, subsegments: Vec<Subsegment>) {
         for subsegment in subsegments {
             self.transport.send(&subsegment.into_datagram());
@@ -155,16 +182,21 @@ impl SpanProcessor for Exporter {
             opentelemetry::trace::Span::set_attribute(span, KeyValue::new(key, service.clone()));
         }
         if let Some(start) = span.exported_data() {
-            let handler = Invocation::with_current(|invocation| invocation.trace().handler(self));
-            inner.open().start(start, handler.flatten());
+            let mut start = Some(start);
+            Invocation::with_current(|invocation| {
+                if let Some(start) = start.take() {
+                    invocation.trace().start(self, start);
+                }
+            });
+            if let Some(start) = start {
+                inner.open().start(start, None, false);
+            }
         }
     }
 
     fn on_end(&self, mut span: SpanData) {
         let inner = &*self.inner;
-        if let Some(notice) = lock(&inner.notice).take() {
-            warn!("{notice}");
-        }
+        inner.give_notice();
         unsigned::restore(&mut span.attributes);
         #[cfg(feature = "trace-otlp")]
         if let Some(otlp) = inner.transport.otlp() {
@@ -188,15 +220,52 @@ impl SpanProcessor for Exporter {
 
 impl<S: Subscriber> Layer<S> for Exporter {}
 
-/// An invocation's trace: where it is sent, and which span is the handler's.
+/// An invocation's trace: where it is sent, and what belongs to it.
 #[derive(Debug, Default)]
-pub(crate) struct State(OnceLock<(Exporter, SpanId)>);
+pub(crate) struct State {
+    traced: OnceLock<Traced>,
+    /// Whether the time is nearly over.
+    is_hurried: AtomicBool,
+    /// Whether somebody ends the spans of an invocation that has none of its own.
+    is_claimed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Traced {
+    exporter: Exporter,
+    /// The handler's span; unset where the invocation's own trace is not sampled.
+    handler: OnceLock<SpanId>,
+    /// The first span of each group. A message that continues a trace of its own makes one where
+    /// there is no handler's span.
+    groups: Mutex<Vec<SpanId>>,
+}
 
 impl State {
-    /// Returns the handler's span if it is one of `exporter`'s.
-    fn handler(&self, exporter: &Exporter) -> Option<SpanId> {
-        let (own, handler) = self.0.get()?;
-        Arc::ptr_eq(&own.inner, &exporter.inner).then_some(*handler)
+    /// Returns what of the invocation is `exporter`'s; the first exporter counts.
+    fn traced(&self, exporter: &Exporter) -> Option<&Traced> {
+        let traced = self.traced.get_or_init(|| Traced {
+            exporter: exporter.clone(),
+            handler: OnceLock::new(),
+            groups: Mutex::default(),
+        });
+        Arc::ptr_eq(&traced.exporter.inner, &exporter.inner).then_some(traced)
+    }
+
+    /// Takes note of a span that has started in the invocation.
+    fn start(&self, exporter: &Exporter, span: SpanData) {
+        let traced = self.traced(exporter);
+        let handler = traced.and_then(|traced| traced.handler.get().copied());
+        let is_hurried = traced.is_some() && self.is_hurried.load(Ordering::Relaxed);
+        let new_group = exporter.inner.open().start(span, handler, is_hurried);
+        if let (Some(traced), Some(group)) = (traced, new_group) {
+            lock(&traced.groups).push(group);
+        }
+    }
+}
+
+impl Traced {
+    fn groups(&self) -> Vec<SpanId> {
+        lock(&self.groups).clone()
     }
 }
 
@@ -207,11 +276,24 @@ pub(super) fn register(invocation: &Invocation, span: &tracing::Span) {
         if let Some(exporter) = dispatch.downcast_ref::<Exporter>()
             && let Some(context) = get_otel_context(id, dispatch)
             && context.span().is_recording()
+            && let Some(traced) = invocation.trace().traced(exporter)
         {
             let handler = context.span().span_context().span_id();
-            let _ = invocation.trace().0.set((exporter.clone(), handler));
+            if traced.handler.set(handler).is_ok() {
+                let mut groups = lock(&traced.groups);
+                // It is there already where the code around the layer is of the invocation, too.
+                if !groups.contains(&handler) {
+                    groups.push(handler);
+                }
+            }
         }
     });
+}
+
+/// Says whether the caller is the first who would end the spans of an invocation without a span of
+/// its own.
+pub(super) fn claim(invocation: &Invocation) -> bool {
+    !invocation.trace().is_claimed.swap(true, Ordering::Relaxed)
 }
 
 /// Sends the open spans of an invocation as they are, in progress, and those that have ended and
@@ -219,32 +301,46 @@ pub(super) fn register(invocation: &Invocation, span: &tracing::Span) {
 ///
 /// For the moment when the time is nearly over: from then on nothing of the invocation waits, and a
 /// span that ends is sent at once. Needs no dispatcher, and may be called on any thread.
-#[cfg_attr(not(feature = "deadline"), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "deadline", all(feature = "testing", test))),
+    expect(dead_code, reason = "only a deadline asks for it")
+)]
 pub(crate) fn emit_in_progress(invocation: &Invocation) {
-    let Some((Exporter { inner }, handler)) = invocation.trace().0.get() else {
+    let state = invocation.trace();
+    state.is_hurried.store(true, Ordering::Relaxed);
+    let Some(traced) = state.traced.get() else {
         return;
     };
-    #[cfg(feature = "trace-otlp")]
-    if let Some(otlp) = inner.transport.otlp() {
-        // OTLP knows ended spans only.
-        let batch = inner.open().hurry_batch(*handler);
-        otlp.send(batch);
-        return;
+    let inner = &*traced.exporter.inner;
+    for group in traced.groups() {
+        #[cfg(feature = "trace-otlp")]
+        if let Some(otlp) = inner.transport.otlp() {
+            // OTLP knows ended spans only.
+            let batch = inner.open().hurry_batch(group);
+            otlp.send(batch);
+            continue;
+        }
+        let leaving = inner.open().hurry(group, &inner.function);
+        inner.send(leaving);
     }
-    let leaving = inner.open().hurry(*handler, &inner.function);
-    inner.send(leaving);
 }
 
-/// Returns what has to be awaited until the spans of an invocation are out, once its handler's span
-/// has ended. What is sent by UDP is out by then.
+/// Ends the spans of an invocation as far as others wait for them, once its handler's span has ended,
+/// and returns what has to be awaited until they are out. What is sent by UDP is out by then.
 ///
 /// It takes no longer than the transport's timeout, nor than the invocation has time. The spans are
 /// on their way already: whether it is awaited decides only whether they have arrived before Lambda
 /// stops the process until the next invocation.
-#[allow(dead_code, reason = "awaited by the handler's future")]
 pub(super) fn flush(invocation: &Invocation) -> Option<Flush> {
-    let (Exporter { inner }, handler) = invocation.trace().0.get()?;
-    inner.transport.flush(*handler, invocation.context())
+    let traced = invocation.trace().traced.get()?;
+    let inner = &*traced.exporter.inner;
+    let groups = traced.groups();
+    if traced.handler.get().is_none() {
+        for &group in &groups {
+            inner.end_group(group);
+        }
+    }
+    inner.transport.flush(&groups, invocation.context())
 }
 
 /// Forgets the sockets of the running code's tracer: those of a snapshot lead nowhere when it is

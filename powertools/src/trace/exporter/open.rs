@@ -58,17 +58,25 @@ pub(super) struct Batch {
 
 impl OpenSpans {
     /// Takes note of a span that has started. Without a parent that is open it goes to the group of
-    /// `handler`, the span of the invocation that the code runs in.
-    pub(super) fn start(&mut self, span: SpanData, handler: Option<SpanId>) {
+    /// `handler`, the span of the invocation that the code runs in; and without that one it begins a
+    /// group, which is returned.
+    pub(super) fn start(
+        &mut self,
+        span: SpanData,
+        handler: Option<SpanId>,
+        is_hurried: bool,
+    ) -> Option<SpanId> {
         if self.spans.len() >= SPANS {
-            return;
+            return None;
         }
         let id = span.span_context.span_id();
         let group = local_parent(&span)
             .and_then(|parent| Some(self.spans.get(&parent)?.group))
             .or_else(|| handler.filter(|handler| self.groups.contains_key(handler)))
             .unwrap_or(id);
-        self.groups.entry(group).or_default().members.insert(id);
+        let members = self.groups.entry(group).or_default();
+        members.members.insert(id);
+        members.is_hurried |= is_hurried;
         let open = OpenSpan {
             start: span,
             group,
@@ -76,6 +84,7 @@ impl OpenSpans {
             is_announced: false,
         };
         self.spans.insert(id, open);
+        (group == id).then_some(group)
     }
 
     /// Takes the document of a span that has ended, if it has one, and returns what leaves now.
@@ -145,12 +154,27 @@ impl OpenSpans {
             }
             return;
         }
-        let members = self.groups.remove(&id).map(|group| group.members);
+        leaving.extend(self.end_group(id));
+    }
+
+    /// Forgets the open spans of a group, and returns what waits for them.
+    pub(super) fn end_group(&mut self, group: SpanId) -> Vec<Subsegment> {
+        let mut leaving = Vec::new();
+        let members = self.groups.remove(&group).map(|group| group.members);
         for member in members.into_iter().flatten() {
             if let Some(open) = self.spans.remove(&member) {
                 leaving.extend(open.waiting.into_subsegments());
             }
         }
+        leaving
+    }
+
+    /// Forgets the open spans of a group, and returns those that have ended.
+    #[cfg(feature = "trace-otlp")]
+    pub(super) fn end_group_in_batch(&mut self, group: SpanId) -> Batch {
+        let batch = self.hurry_batch(group);
+        self.end_group(group);
+        batch
     }
 
     /// Returns a group's spans in progress and what waits for them, and lets nothing of the group

@@ -176,6 +176,79 @@ async fn an_invocation_that_is_not_traced_has_nothing_in_progress() {
     assert!(traces.documents().is_empty());
 }
 
+/// Runs `f` as a handler of an invocation that is not sampled.
+async fn invoke_unsampled<F: Future<Output = ()>>(f: impl Fn() -> F) {
+    let service = TraceLayer::new().layer(service_fn(|_: LambdaEvent<()>| {
+        let handler = f();
+        async {
+            handler.await;
+            Ok::<_, Infallible>(())
+        }
+    }));
+    let event = LambdaEvent::new((), crate::testing::context("52fdfc07"));
+    service.oneshot(event).await.unwrap();
+}
+
+fn message() -> tracing::Span {
+    let message = info_span!("message");
+    message.continue_trace(&PRODUCER.parse::<TraceHeader>().unwrap());
+    message
+}
+
+#[tokio::test]
+async fn messages_of_an_invocation_that_is_not_sampled_leave_in_progress_too() {
+    let (traces, _guard) = capture_traces(tracer());
+    invoke_unsampled(|| async {
+        let one = message().entered();
+        info_span!("done").in_scope(|| {});
+        assert!(traces.documents().is_empty());
+        emit();
+        assert!(traces.named("message").is_in_progress());
+        assert!(!traces.named("done").is_in_progress());
+        drop(one);
+        assert!(!traces.named("message").is_in_progress());
+        // The time is nearly over: nothing waits for a message that starts now, either.
+        let _two = message().entered();
+        let count = traces.documents().len();
+        info_span!("late").in_scope(|| {});
+        assert_eq!(traces.documents().len(), count + 1);
+    })
+    .await;
+    assert!(!is_anything_kept());
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_message_that_outlives_an_invocation_that_is_not_sampled() {
+    let (traces, _guard) = capture_traces(tracer());
+    invoke_unsampled(|| async {
+        let leaked = message();
+        leaked.in_scope(|| info_span!("inner").in_scope(|| {}));
+        assert!(traces.documents().is_empty());
+        mem::forget(leaked);
+    })
+    .await;
+    assert_eq!(names(&traces), ["inner"]);
+    assert!(!is_anything_kept());
+}
+
+#[tokio::test]
+async fn a_handler_that_is_dropped_ends_its_messages_although_it_is_not_sampled() {
+    let (traces, _guard) = capture_traces(tracer());
+    let invocation = invoke_unsampled(|| async {
+        let leaked = message();
+        leaked.in_scope(|| info_span!("inner").in_scope(|| {}));
+        mem::forget(leaked);
+        std::future::pending::<()>().await;
+    });
+    let mut invocation = Box::pin(invocation);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(invocation.as_mut().poll(&mut context).is_pending());
+    assert!(traces.documents().is_empty());
+    drop(invocation);
+    assert_eq!(names(&traces), ["inner"]);
+    assert!(!is_anything_kept());
+}
+
 #[tokio::test]
 async fn what_is_sent_by_udp_needs_no_flush() {
     let (_traces, _guard) = capture_traces(tracer());

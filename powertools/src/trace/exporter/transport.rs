@@ -16,6 +16,8 @@ use crate::testing::CapturedTraces;
 pub(in crate::trace) enum Target {
     /// X-Ray's documents, to the daemon at this address.
     Documents(String),
+    /// Nowhere: all there is to do is to say why.
+    Nowhere,
     /// OTLP, to the daemon at this address, and the attributes of the function.
     #[cfg(feature = "trace-otlp")]
     OtlpUdp(String, Vec<KeyValue>),
@@ -30,6 +32,7 @@ pub(in crate::trace) enum Target {
 #[derive(Debug)]
 pub(super) enum Transport {
     Daemon(Daemon),
+    Nowhere,
     #[cfg(feature = "trace-otlp")]
     Otlp(Otlp),
     #[cfg(feature = "testing")]
@@ -40,6 +43,7 @@ impl Transport {
     pub(super) fn new(target: Target) -> Self {
         match target {
             Target::Documents(address) => Self::Daemon(Daemon::new(address)),
+            Target::Nowhere => Self::Nowhere,
             #[cfg(feature = "trace-otlp")]
             Target::OtlpUdp(address, resource) => {
                 Self::Otlp(Otlp::udp(Daemon::new(address), resource))
@@ -63,6 +67,7 @@ impl Transport {
     pub(super) fn send(&self, datagram: &[u8]) {
         match self {
             Self::Daemon(daemon) => daemon.send(datagram),
+            Self::Nowhere => {}
             #[cfg(feature = "trace-otlp")]
             Self::Otlp(_) => {}
             #[cfg(feature = "testing")]
@@ -74,10 +79,10 @@ impl Transport {
         not(feature = "trace-otlp"),
         expect(unused_variables, reason = "UDP waits for nothing")
     )]
-    pub(super) fn flush(&self, handler: SpanId, context: &Context) -> Option<Flush> {
+    pub(super) fn flush(&self, groups: &[SpanId], context: &Context) -> Option<Flush> {
         #[cfg(feature = "trace-otlp")]
         if let Self::Otlp(otlp) = self {
-            return otlp.flush(handler, context);
+            return otlp.flush(groups, context);
         }
         None
     }
@@ -85,6 +90,7 @@ impl Transport {
     pub(super) fn reset(&self) {
         match self {
             Self::Daemon(daemon) => daemon.reset(),
+            Self::Nowhere => {}
             #[cfg(feature = "trace-otlp")]
             Self::Otlp(otlp) => otlp.reset(),
             #[cfg(feature = "testing")]

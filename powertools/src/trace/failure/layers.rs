@@ -5,7 +5,7 @@
 //! for, only whole types can be recognised: so every order of layers that the crate recommends is
 //! tried, around every type that is [`Told`]. It costs comparisons of type ids, after a failure.
 
-use std::{any::Any, error::Error as StdError, fmt::Display, io};
+use std::{any::Any, borrow::Cow, error::Error as StdError, fmt::Display, io};
 
 use lambda_runtime::Error;
 
@@ -55,4 +55,35 @@ pub(super) fn look_inside(error: &dyn Any) -> Option<Failure> {
         .or_else(|| in_decode::<io::Error>(error))
         .or_else(|| in_decode::<String>(error))
         .or_else(|| in_decode::<&'static str>(error))
+}
+
+/// Returns the name of an error type that is not [`Told`], without the layers' errors around it that
+/// cannot be the failure themselves.
+pub(super) fn name(full: &'static str) -> Cow<'static, str> {
+    // The handler's own, or an event that could not be decoded.
+    #[cfg(feature = "decode")]
+    if let Some(own) = inside::<crate::decode::DecodeError<()>>(full) {
+        return format!("DecodeError<{}>", name(own)).into();
+    }
+    // The handler's own: that it was cut off would be known.
+    #[cfg(feature = "deadline")]
+    if let Some(own) = inside::<crate::deadline::DeadlineError<()>>(full) {
+        return name(own);
+    }
+    full.into()
+}
+
+/// Returns whether an error of the type with that name may say that the handler was cut off.
+#[cfg(feature = "deadline")]
+pub(super) fn is_of_deadline(full: &'static str) -> bool {
+    #[cfg(feature = "decode")]
+    let full = inside::<crate::decode::DecodeError<()>>(full).unwrap_or(full);
+    inside::<crate::deadline::DeadlineError<()>>(full).is_some()
+}
+
+/// Returns the parameter of a generic type with that name, which is `OfUnit` with `()`.
+#[cfg(any(feature = "deadline", feature = "decode"))]
+fn inside<OfUnit>(full: &'static str) -> Option<&'static str> {
+    let path = std::any::type_name::<OfUnit>().strip_suffix("()>")?;
+    full.strip_prefix(path)?.strip_suffix('>')
 }

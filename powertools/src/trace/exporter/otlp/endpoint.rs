@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, uri::Scheme};
 
-use crate::{Env, env};
+use crate::{Env, env, trace::document::public_url};
 
 const PATH: &str = "/v1/traces";
 const PROTOCOL: &str = "http/protobuf";
@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Where a collector takes spans by OTLP over HTTP, and how.
 ///
 /// Source: <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::trace) struct Endpoint {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
@@ -66,6 +66,17 @@ impl Endpoint {
             headers,
             timeout,
         })
+    }
+}
+
+/// Without what is a secret, as a rule.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("uri", &public_url(&self.uri.to_string()))
+            .field("headers", &self.headers)
+            .field("timeout", &self.timeout)
+            .finish()
     }
 }
 
@@ -173,6 +184,18 @@ mod tests {
         assert_eq!(endpoint.headers["x-key"], "a b=");
         assert_eq!(endpoint.headers["x-other"], "c");
         assert!(!format!("{endpoint:?}").contains("a b="));
+    }
+
+    #[test]
+    fn whoever_prints_an_endpoint_sees_no_secret() {
+        let variables = [(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "http://user:secret@collector:4318/spans?key=secret",
+        )];
+        let endpoint = endpoint(variables).unwrap().unwrap();
+        let text = format!("{endpoint:?}");
+        assert!(text.contains("\"http://collector:4318/spans\""), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 
     #[test]

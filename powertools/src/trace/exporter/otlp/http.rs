@@ -1,12 +1,16 @@
 use std::{
-    sync::{Arc, Mutex},
+    panic::catch_unwind,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use opentelemetry::{KeyValue, trace::SpanId};
 use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 use tracing::warn;
 
 use super::{Endpoint, Flush, HTTP_REQUEST_LENGTH, collector::Collector, lock, to_requests};
@@ -19,8 +23,10 @@ const PENDING: usize = 10_000;
 pub(super) struct Http {
     collector: Arc<Collector>,
     pending: Mutex<Vec<SpanData>>,
-    /// The tasks that send, and the handler's span whose end made them.
+    /// The tasks that send, and the group of spans whose end made them.
     requests: Mutex<Vec<(SpanId, JoinHandle<()>)>>,
+    /// Until tokio has said that there are none.
+    has_timers: AtomicBool,
 }
 
 impl Http {
@@ -29,6 +35,7 @@ impl Http {
             collector: Arc::new(Collector::new(endpoint)),
             pending: Mutex::default(),
             requests: Mutex::default(),
+            has_timers: AtomicBool::new(true),
         }
     }
 
@@ -48,12 +55,13 @@ impl Http {
     }
 
     /// Makes a task that sends what is kept, in the runtime that the code runs in.
-    pub(super) fn send(&self, handler: SpanId, resource: &[KeyValue]) {
+    pub(super) fn send(&self, group: SpanId, resource: &[KeyValue]) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
         let pending = std::mem::take(&mut *lock(&self.pending));
-        if pending.is_empty() {
+        // Without timers no request has an end that is certain; they are lost then.
+        if pending.is_empty() || !self.has_timers() {
             return;
         }
         let requests = to_requests(pending, resource, HTTP_REQUEST_LENGTH);
@@ -65,14 +73,33 @@ impl Http {
         });
         let mut requests = lock(&self.requests);
         requests.retain(|(_, request)| !request.is_finished());
-        requests.push((handler, task));
+        requests.push((group, task));
     }
 
-    /// Returns what waits for the requests that the end of a handler's span made.
-    pub(super) fn take_requests(&self, handler: SpanId, limit: Option<Duration>) -> Option<Flush> {
+    /// Says whether the runtime has timers, or warns that it has none.
+    fn has_timers(&self) -> bool {
+        if !self.has_timers.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Tokio tells by a panic alone.
+        let has_timers = catch_unwind(|| drop(sleep(Duration::ZERO))).is_ok();
+        if !has_timers && self.has_timers.swap(false, Ordering::Relaxed) {
+            warn!("no traces are sent: the runtime was built without `enable_time`");
+        }
+        has_timers
+    }
+
+    /// Returns what waits for the requests that the ends of groups made.
+    pub(super) fn take_requests(
+        &self,
+        groups: &[SpanId],
+        limit: Option<Duration>,
+    ) -> Option<Flush> {
         let mut requests = lock(&self.requests);
         let own: Vec<_> = requests
-            .extract_if(.., |(of, request)| *of == handler && !request.is_finished())
+            .extract_if(.., |(group, request)| {
+                groups.contains(group) && !request.is_finished()
+            })
             .map(|(_, request)| request)
             .collect();
         (!own.is_empty()).then(|| Flush::new(own, limit))

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use lambda_runtime::Context;
-use opentelemetry::{InstrumentationScope, KeyValue, trace::SpanId};
+use opentelemetry::{InstrumentationScope, KeyValue, Value, trace::SpanId};
 use opentelemetry_proto::{
     tonic::{
         collector::trace::v1::ExportTraceServiceRequest,
@@ -24,8 +24,8 @@ use super::{Flush, daemon::Daemon, lock, open::Batch};
 use crate::{
     names::METADATA,
     trace::{
-        attributes::{JSON_METADATA, PRIVATE},
-        document::{DATAGRAM_LENGTH, PREFIX},
+        attributes::{JSON_METADATA, PRIVATE, URL},
+        document::{DATAGRAM_LENGTH, PREFIX, public_url},
     },
 };
 
@@ -103,16 +103,16 @@ impl Otlp {
         }
     }
 
-    /// Returns what has to be awaited until the spans of an invocation are out, as long as it has
-    /// time.
-    pub(super) fn flush(&self, handler: SpanId, context: &Context) -> Option<Flush> {
+    /// Returns what has to be awaited until the spans of an invocation, which are of these groups, are
+    /// out, as long as it has time.
+    pub(super) fn flush(&self, groups: &[SpanId], context: &Context) -> Option<Flush> {
         let Way::Http(http) = &self.way else {
             return None;
         };
         // What has ended where there was no runtime.
-        http.send(handler, &self.resource);
+        http.send(*groups.last()?, &self.resource);
         let limit = remaining(context.deadline, SystemTime::now());
-        http.take_requests(handler, limit)
+        http.take_requests(groups, limit)
     }
 
     pub(super) fn reset(&self) {
@@ -217,6 +217,9 @@ fn to_public(attribute: KeyValue) -> Option<KeyValue> {
     let name = attribute.key.as_str();
     if let Some(key) = name.strip_prefix(JSON_METADATA) {
         return Some(KeyValue::new(format!("{METADATA}{key}"), attribute.value));
+    }
+    if let (URL, Value::String(url)) = (name, &attribute.value) {
+        return Some(KeyValue::new(URL, public_url(url.as_str()).into_owned()));
     }
     (!name.starts_with(PRIVATE)).then_some(attribute)
 }

@@ -110,6 +110,17 @@ fn what_is_private_stays_here() {
 }
 
 #[test]
+fn a_url_leaves_without_what_is_secret() {
+    let url = "https://me:secret@shop.example/orders?token=secret";
+    let attributes = vec![KeyValue::new("url.full", url)];
+    let requests = to_requests(vec![span("a", attributes)], &[], 1 << 16);
+    let span = spans(&requests[0]).next().unwrap();
+    let value = span.attributes[0].value.as_ref().unwrap();
+    let expected = Value::StringValue("https://shop.example/orders".to_owned());
+    assert_eq!(value.value.as_ref(), Some(&expected));
+}
+
+#[test]
 fn a_span_that_is_too_large_loses_its_long_attributes_or_itself_but_no_sibling() {
     let long = |length| KeyValue::new("metadata.body", "x".repeat(length));
     let batch = vec![
@@ -291,7 +302,7 @@ fn batch(group: Option<u64>, names: &[&'static str]) -> Batch {
 
 /// Waits for the spans of the invocation whose handler's span is `handler`.
 async fn flush(otlp: &Otlp, handler: u64, remaining: Duration) {
-    let flush = otlp.flush(SpanId::from(handler), &context(remaining));
+    let flush = otlp.flush(&[SpanId::from(handler)], &context(remaining));
     flush.unwrap().await;
 }
 
@@ -302,10 +313,10 @@ async fn a_batch_is_one_request_with_the_headers_of_the_environment() {
     let (uri, receiver) = collector(200, Vec::new());
     let (warnings, _guard) = warnings();
     let otlp = to(&uri, &[("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret")]);
-    assert!(otlp.flush(SpanId::from(1), &context(LONG)).is_none());
+    assert!(otlp.flush(&[SpanId::from(1)], &context(LONG)).is_none());
     otlp.send(batch(Some(1), &["a", "b"]));
     assert!(
-        otlp.flush(SpanId::from(2), &context(LONG)).is_none(),
+        otlp.flush(&[SpanId::from(2)], &context(LONG)).is_none(),
         "another's"
     );
     flush(&otlp, 1, LONG).await;
@@ -318,7 +329,7 @@ async fn a_batch_is_one_request_with_the_headers_of_the_environment() {
     );
     assert!(head.contains("x-key: secret\r\n"), "{head}");
     assert_eq!(spans(&received.request).count(), 2);
-    assert!(otlp.flush(SpanId::from(1), &context(LONG)).is_none());
+    assert!(otlp.flush(&[SpanId::from(1)], &context(LONG)).is_none());
     assert!(warnings.lines().is_empty(), "{warnings:?}");
 
     otlp.reset();
@@ -332,7 +343,7 @@ async fn spans_go_on_although_nobody_waits_for_them() {
     let (uri, receiver) = collector(200, Vec::new());
     let otlp = to(&uri, &[]);
     otlp.send(batch(Some(1), &["a"]));
-    drop(otlp.flush(SpanId::from(1), &context(LONG)));
+    drop(otlp.flush(&[SpanId::from(1)], &context(LONG)));
     let received = tokio::task::spawn_blocking(move || receiver.recv_timeout(LONG).unwrap());
     assert_eq!(spans(&received.await.unwrap().request).count(), 1);
 }
@@ -394,6 +405,28 @@ async fn spans_that_a_collector_does_not_take_are_a_warning() {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(warned), "{warned}: {lines:?}");
     }
+}
+
+#[test]
+fn a_runtime_without_timers_is_told_once_and_nobody_waits() {
+    let (uri, receiver) = collector(200, Vec::new());
+    let otlp = to(&uri, &[]);
+    let (warnings, _guard) = warnings();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for group in 1..=2 {
+            otlp.send(batch(Some(group), &["a"]));
+            let groups = [SpanId::from(group)];
+            assert!(otlp.flush(&groups, &context(LONG)).is_none());
+        }
+    });
+    let lines = warnings.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("enable_time"), "{lines:?}");
+    assert!(receiver.try_recv().is_err());
 }
 
 #[test]
@@ -481,4 +514,92 @@ async fn when_the_time_is_nearly_over_spans_that_have_ended_leave() {
     })
     .await;
     assert!(is_there_one() && !is_there_one());
+}
+
+/// Runs `f` as a handler of an invocation that is not sampled, with a message's span that is.
+async fn invoke_unsampled<F: Future<Output = ()>>(tracer: &Tracer, f: impl Fn() -> F) {
+    let _guard = tracing_subscriber::registry()
+        .with(tracer.subscriber_layer())
+        .set_default();
+    let service = TraceLayer::new().layer(service_fn(|_: LambdaEvent<()>| {
+        let work = f();
+        async {
+            work.await;
+            Ok::<_, Infallible>(())
+        }
+    }));
+    let event = LambdaEvent::new((), crate::testing::context("52fdfc07"));
+    service.oneshot(event).await.unwrap();
+}
+
+fn message(name: &'static str) -> tracing::Span {
+    use crate::trace::SpanExt;
+
+    let span = tracing::info_span!("message", otel.name = name);
+    let header = "Root=1-5759e989-000000000000000000000001;Parent=00000000000000ab;Sampled=1";
+    span.continue_trace(&header.parse().unwrap());
+    span
+}
+
+#[tokio::test]
+async fn an_invocation_that_is_not_sampled_waits_for_its_messages_too() {
+    let (uri, receiver) = collector(200, Vec::new());
+    let env = Env::from([
+        ("AWS_LAMBDA_FUNCTION_NAME", "my-function"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &uri),
+    ]);
+    let held = std::sync::Mutex::new(None);
+    invoke_unsampled(&Tracer::from_env(&env), || async {
+        message("one").in_scope(|| {});
+        // It outlives the invocation; what ended inside does not wait for it.
+        let two = message("two");
+        two.in_scope(|| tracing::info_span!("inside").in_scope(|| {}));
+        *held.lock().unwrap() = Some(two);
+    })
+    .await;
+    let mut names: Vec<_> = receiver
+        .try_iter()
+        .flat_map(|it| {
+            spans(&it.request)
+                .map(|it| it.name.clone())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    names.sort();
+    assert_eq!(names, ["inside", "one"]);
+}
+
+#[test]
+fn opentelemetrys_own_switch_counts_for_what_leaves_in_its_form() {
+    let sends = |endpoint: Option<&str>, disabled: &str, to_udp: bool| {
+        let daemon = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        daemon.set_nonblocking(true).unwrap();
+        let address = daemon.local_addr().unwrap().to_string();
+        let mut env = vec![
+            ("AWS_LAMBDA_FUNCTION_NAME", "my-function"),
+            ("AWS_XRAY_DAEMON_ADDRESS", &*address),
+            ("OTEL_SDK_DISABLED", disabled),
+        ];
+        env.extend(endpoint.map(|it| ("OTEL_EXPORTER_OTLP_ENDPOINT", it)));
+        let mut tracer = Tracer::from_env(&env.into_iter().collect());
+        if to_udp {
+            tracer = tracer.otlp_udp();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(invoke(&tracer, || {}));
+        daemon.recv(&mut [0; 1 << 16]).is_ok()
+    };
+    assert!(sends(None, "false", true));
+    assert!(!sends(None, "TRUE", true));
+    assert!(sends(None, "true", false), "documents are not its form");
+
+    let (uri, receiver) = collector(200, Vec::new());
+    let base = uri.trim_end_matches("/v1/traces");
+    assert!(!sends(Some(base), "true", false));
+    assert!(receiver.try_recv().is_err());
+    assert!(!sends(Some(base), "false", false));
+    assert!(receiver.try_recv().is_ok());
 }
