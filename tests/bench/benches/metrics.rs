@@ -1,10 +1,17 @@
 //! Metrics of one invocation: ours, beside `serde_json` writing the same object, the EMF recorder of
 //! `metrics_cloudwatch_embedded`, and the EMF format of `metrique`.
+//!
+//! `metrics_cloudwatch_embedded` is used as its documentation says: its `Builder` knows the dimensions
+//! and the name of the request id's property, what records is what the macros of `metrics` make of a
+//! literal name, and a whole invocation is its layer around a service of the runtime's invocations, as
+//! its `handler::run` has it. That layer writes to the standard output and to nothing else, so ours does
+//! the same beside it. Its recorder is one for the process: each number of dimensions has a process of
+//! its own.
 
-use std::{convert::Infallible, hint::black_box, io, time::SystemTime};
+use std::{convert::Infallible, env, hint::black_box, io, process::Command, time::SystemTime};
 
 use bench::Table;
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::{Context, LambdaEvent, LambdaInvocation};
 use metrics_cloudwatch_embedded::Collector;
 use metrique_writer::{
     Entry, EntryWriter,
@@ -22,6 +29,11 @@ use tower::{Service, ServiceBuilder};
 const NAMESPACE: &str = "Shop";
 const DIMENSIONS: [(&str, &str); 3] = [("stage", "prod"), ("region", "eu-west-1"), ("az", "a")];
 const VALUE: f64 = 12.5;
+const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+const REQUEST_ID_KEY: &str = "RequestId";
+
+/// Says of how many dimensions a process of its own is.
+const CHILD: &str = "BENCH_DIMENSIONS";
 
 /// The names of so many metrics.
 fn names(metrics: usize) -> Vec<&'static str> {
@@ -118,10 +130,18 @@ fn serialise(names: &[&'static str], dimensions: usize) -> impl FnMut() {
 }
 
 fn layer(dimensions: usize) -> MetricsLayer {
-    DIMENSIONS[..dimensions].iter().fold(
+    with_dimensions(
         MetricsLayer::new(NAMESPACE).with_writer(io::sink()),
-        |layer, (name, value)| layer.default_dimension(*name, value),
+        dimensions,
     )
+}
+
+fn with_dimensions(layer: MetricsLayer, dimensions: usize) -> MetricsLayer {
+    DIMENSIONS[..dimensions]
+        .iter()
+        .fold(layer, |layer, (name, value)| {
+            layer.default_dimension(*name, value)
+        })
 }
 
 fn metrics(names: &[&'static str]) -> Vec<Metric> {
@@ -143,7 +163,7 @@ fn ready<F: Future>(future: F) -> F::Output {
 
 /// A whole invocation whose handler records each metric once.
 fn invocation(metrics: Vec<Metric>, dimensions: usize) -> impl FnMut() {
-    let context = testing::context("8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+    let context = testing::context(REQUEST_ID);
     let metrics: &'static [Metric] = metrics.leak();
     let mut service = ServiceBuilder::new().layer(layer(dimensions)).service_fn(
         move |_: LambdaEvent<()>| async move {
@@ -158,7 +178,7 @@ fn invocation(metrics: Vec<Metric>, dimensions: usize) -> impl FnMut() {
 
 /// The same invocation without a layer and without metrics.
 fn bare_invocation() -> impl FnMut() {
-    let context = testing::context("8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+    let context = testing::context(REQUEST_ID);
     let mut service = tower::service_fn(|_: LambdaEvent<()>| async { Ok::<_, Infallible>(()) });
     call(move |event| ready(service.call(event)), context)
 }
@@ -183,21 +203,92 @@ fn recorder(metrics: Vec<Metric>, dimensions: usize) -> impl FnMut() {
     }
 }
 
-fn embedded(
-    collector: &'static Collector,
-    names: Vec<&'static str>,
-    dimensions: usize,
-) -> impl FnMut() {
-    // Metrics of one dimension set make one object.
-    let labels: Vec<metrics::Label> = DIMENSIONS[..dimensions]
+/// How a metric is registered, as the macros of `metrics` write it down for each place that records.
+static REGISTRATION: metrics::Metadata<'static> =
+    metrics::Metadata::new(module_path!(), metrics::Level::INFO, Some(module_path!()));
+
+/// The keys as the macros make them of a literal: once for the process.
+fn keys(names: &[&'static str]) -> &'static [metrics::Key] {
+    let keys: Vec<_> = names
         .iter()
-        .map(|(name, value)| metrics::Label::new(*name, *value))
+        .map(|name| metrics::Key::from_static_name(name))
         .collect();
+    keys.leak()
+}
+
+fn record_histograms(keys: &[metrics::Key]) {
+    for key in keys {
+        let of = metrics::with_recorder(|recorder| recorder.register_histogram(key, &REGISTRATION));
+        of.record(VALUE);
+    }
+}
+
+fn embedded_histograms(collector: &'static Collector, names: &[&'static str]) -> impl FnMut() {
+    let keys = keys(names);
     move || {
-        for name in &names {
-            metrics::histogram!(*name, labels.clone()).record(VALUE);
+        record_histograms(keys);
+        collector.flush(io::sink()).expect("a sink takes all");
+    }
+}
+
+/// Counters cost it less; they are of whole numbers.
+fn embedded_counters(collector: &'static Collector, names: &[&'static str]) -> impl FnMut() {
+    let names: Vec<_> = names.iter().map(|name| format!("{name}Count")).collect();
+    let names: Vec<_> = names.into_iter().map(|name| &*name.leak()).collect();
+    let keys = keys(&names);
+    move || {
+        for key in keys {
+            let of =
+                metrics::with_recorder(|recorder| recorder.register_counter(key, &REGISTRATION));
+            of.increment(12);
         }
         collector.flush(io::sink()).expect("a sink takes all");
+    }
+}
+
+/// A whole invocation under the layer that its `handler::run` puts around a handler. It takes what the
+/// runtime hands to its layers, and writes to the standard output.
+fn embedded_invocation(collector: &'static Collector, names: &[&'static str]) -> impl FnMut() {
+    let keys = keys(names);
+    let mut service = ServiceBuilder::new()
+        .layer(metrics_cloudwatch_embedded::lambda::MetricsLayer::new(
+            collector,
+        ))
+        .service_fn(move |_: LambdaInvocation| async move {
+            record_histograms(keys);
+            Ok::<_, Infallible>(())
+        });
+    let context = testing::context(REQUEST_ID);
+    move || {
+        let Ok(()) = ready(service.call(black_box(runtimes_invocation(context.clone()))));
+    }
+}
+
+/// The same of ours: the standard output, and the request's id beside the metrics.
+fn invocation_to_stdout(metrics: Vec<Metric>, dimensions: usize) -> impl FnMut() {
+    let metrics: &'static [Metric] = metrics.leak();
+    let layer = with_dimensions(MetricsLayer::new(NAMESPACE), dimensions);
+    let mut service = ServiceBuilder::new().layer(layer).service_fn(
+        move |invocation: LambdaInvocation| async move {
+            powertools::metrics::add_metadata(REQUEST_ID_KEY, &invocation.context.request_id);
+            for metric in metrics {
+                metric.record(VALUE);
+            }
+            Ok::<_, Infallible>(())
+        },
+    );
+    let context = testing::context(REQUEST_ID);
+    move || {
+        let Ok(()) = ready(service.call(black_box(runtimes_invocation(context.clone()))));
+    }
+}
+
+fn runtimes_invocation(context: Context) -> LambdaInvocation {
+    let (parts, ()) = http::Response::new(()).into_parts();
+    LambdaInvocation {
+        parts,
+        body: bytes::Bytes::new(),
+        context,
     }
 }
 
@@ -241,13 +332,20 @@ fn metrique(names: Vec<&'static str>, dimensions: usize, validations: bool) -> i
     }
 }
 
-fn main() {
-    let collector = metrics_cloudwatch_embedded::Builder::new()
-        .cloudwatch_namespace(NAMESPACE)
+/// Measures metrics with a number of dimensions.
+fn measure(dimensions: usize) -> io::Result<()> {
+    let collector = DIMENSIONS[..dimensions]
+        .iter()
+        .fold(
+            metrics_cloudwatch_embedded::Builder::new()
+                .cloudwatch_namespace(NAMESPACE)
+                .with_lambda_request_id(REQUEST_ID_KEY),
+            |builder, (name, value)| builder.with_dimension(*name, *value),
+        )
         .init()
         .expect("no other recorder is installed");
 
-    for (count, dimensions) in [(1, 0), (2, 0), (2, 1), (2, 3), (10, 1), (100, 3)] {
+    for count in [1, 2, 10, 100] {
         let names: &'static [&'static str] = names(count).leak();
         let mut table = Table::new(&format!(
             "{count} metrics with {dimensions} dimensions, recorded and flushed"
@@ -257,11 +355,6 @@ fn main() {
             serialise(names, dimensions),
         );
         table.row("ours, recorder", recorder(metrics(names), dimensions));
-        table.row("the bare handler", bare_invocation());
-        table.row(
-            "ours, whole invocation",
-            invocation(metrics(names), dimensions),
-        );
         table.row(
             "metrique emf, all validations",
             metrique(names.to_vec(), dimensions, true),
@@ -271,8 +364,41 @@ fn main() {
             metrique(names.to_vec(), dimensions, false),
         );
         table.row(
-            "metrics_cloudwatch_embedded",
-            embedded(collector, names.to_vec(), dimensions),
+            "metrics_cloudwatch_embedded, histograms",
+            embedded_histograms(collector, names),
         );
+        table.row(
+            "metrics_cloudwatch_embedded, counters",
+            embedded_counters(collector, names),
+        );
+        table.row("the bare handler", bare_invocation());
+        table.row(
+            "ours, whole invocation",
+            invocation(metrics(names), dimensions),
+        );
+        table.silent_row(
+            "ours, the same with request id, to stdout",
+            invocation_to_stdout(metrics(names), dimensions),
+        )?;
+        table.silent_row(
+            "metrics_cloudwatch_embedded, the same",
+            embedded_invocation(collector, names),
+        )?;
     }
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    if let Ok(dimensions) = env::var(CHILD) {
+        return measure(dimensions.parse().map_err(io::Error::other)?);
+    }
+    for dimensions in 0..=DIMENSIONS.len() {
+        let status = Command::new(env::current_exe()?)
+            .env(CHILD, dimensions.to_string())
+            .status()?;
+        if !status.success() {
+            return Err(io::Error::other("a table is missing"));
+        }
+    }
+    Ok(())
 }

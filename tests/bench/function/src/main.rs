@@ -7,7 +7,7 @@ use tower::ServiceBuilder;
 use tracing::{info, info_span};
 
 #[cfg(feature = "metrics")]
-use powertools::metrics::{Metric, MetricsLayer, Unit};
+use powertools::metrics::{Metric, Unit};
 
 async fn handler(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let asked = |what: &str| event.payload[what].as_u64().unwrap_or_default();
@@ -43,11 +43,13 @@ async fn main() -> Result<(), Error> {
 #[cfg(not(feature = "everything"))]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    #[cfg(any(feature = "logging", feature = "trace"))]
+    #[cfg(any(feature = "subscriber", feature = "logging", feature = "trace"))]
     {
         use tracing_subscriber::prelude::*;
 
-        let subscriber = tracing_subscriber::registry();
+        // A registry alone, with no layer, keeps every span for ever.
+        let subscriber =
+            tracing_subscriber::registry().with(tracing_subscriber::layer::Identity::new());
         #[cfg(feature = "logging")]
         let subscriber = subscriber.with(powertools::logging::Logger::new().subscriber_layer());
         #[cfg(feature = "trace")]
@@ -60,6 +62,6 @@ async fn main() -> Result<(), Error> {
     #[cfg(feature = "trace")]
     let stack = stack.layer(powertools::trace::TraceLayer::new());
     #[cfg(feature = "metrics")]
-    let stack = stack.layer(MetricsLayer::new("Bench"));
+    let stack = stack.layer(powertools::metrics::MetricsLayer::new("Bench"));
     lambda_runtime::run(stack.service_fn(handler)).await
 }
