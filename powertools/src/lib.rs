@@ -65,6 +65,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `logging` | [`logging`]: JSON log lines with the Powertools keys |
+//! | `logging-time-zone` | [`logging`]: times in zones by name, such as `Europe/Berlin` |
 //! | `metrics` | [`metrics`]: CloudWatch metrics in the embedded metric format |
 //! | `metrics-cloudwatch` | [`metrics::cloudwatch`]: the same sent by CloudWatch's API, for services outside of Lambda |
 //! | `metrics-facade` | [`metrics::facade`]: what libraries record with the crate `metrics` |

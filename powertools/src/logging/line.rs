@@ -1,6 +1,5 @@
 use std::{fmt, time::SystemTime};
 
-use jiff::Timestamp;
 use tracing::Level;
 
 use super::fields::Fields;
@@ -22,7 +21,7 @@ pub struct Line<'a> {
     pub(super) module: &'a str,
     pub(super) number: Option<u32>,
     pub(super) message: &'a [u8],
-    pub(super) timestamp: Timestamp,
+    pub(super) timestamp: SystemTime,
     pub(super) service: &'a [u8],
     pub(super) sampling_rate: Option<f64>,
     pub(super) fields: &'a Fields,
@@ -65,7 +64,7 @@ impl<'a> Line<'a> {
     /// Returns when the event was logged.
     #[must_use]
     pub fn timestamp(&self) -> SystemTime {
-        self.timestamp.into()
+        self.timestamp
     }
 
     /// Returns the service's name as a JSON string.

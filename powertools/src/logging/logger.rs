@@ -1,6 +1,5 @@
-use std::{fmt, io::Write, sync::Arc};
+use std::{fmt, io::Write, sync::Arc, time::SystemTime};
 
-use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, registry::LookupSpan};
@@ -34,7 +33,7 @@ pub struct Logger {
     redaction: Redaction,
     threshold: Threshold,
     output: Output,
-    now: fn() -> Timestamp,
+    now: fn() -> SystemTime,
     /// Whether somebody has asked for a level.
     is_level_set: bool,
     /// What is wrong with the environment: told by the first lines.
@@ -57,7 +56,7 @@ impl Logger {
     /// | `POWERTOOLS_LOG_LEVEL`, `LOG_LEVEL` | [`level`](Self::level), and those of targets: `INFO,hyper=WARN` | `INFO` |
     /// | `AWS_LAMBDA_LOG_LEVEL` | the level, over everything else | |
     /// | `POWERTOOLS_LOGGER_SAMPLE_RATE` | [`sample_rate`](Self::sample_rate) | 0 |
-    /// | `TZ` | [`JsonFormat::time_zone`]; Lambda itself sets `:UTC` | UTC |
+    /// | `TZ` | [`JsonFormat::time_zone`], a name with feature `logging-time-zone`; Lambda itself sets `:UTC` | UTC |
     /// | `POWERTOOLS_DEV` | [`PrettyFormat`] | `false` |
     ///
     /// Levels are `TRACE`, `DEBUG`, `INFO`, `WARN` (`WARNING`), `ERROR`, `FATAL` (`CRITICAL`) and
@@ -99,7 +98,7 @@ impl Logger {
                 buffer: None,
             },
             output: Output::default(),
-            now: Timestamp::now,
+            now: SystemTime::now,
             is_level_set: levels.is_some(),
             complaints,
         }

@@ -3,9 +3,9 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::SystemTime,
 };
 
-use jiff::Timestamp;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -61,7 +61,7 @@ pub(super) struct LineWriter {
     pub(super) redaction: Redaction,
     pub(super) threshold: Threshold,
     pub(super) output: Output,
-    pub(super) now: fn() -> Timestamp,
+    pub(super) now: fn() -> SystemTime,
 }
 
 /// What is kept of a span until it closes.

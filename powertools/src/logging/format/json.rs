@@ -68,15 +68,16 @@ impl JsonFormat {
         self
     }
 
-    /// Sets the time zone: a name of the IANA database, or an offset such as `+01:00`.
+    /// Sets the time zone: an offset such as `+01:00`, or, with feature `logging-time-zone`, a name of
+    /// the IANA database.
     ///
-    /// Defaults to `TZ`, then to UTC; a format that is made in code to UTC. Names are looked up in the system's time zone database; the image of
-    /// `provided.al2023` has none, so there an offset, or a database in the function's package, is
-    /// needed.
+    /// Defaults to `TZ`, then to UTC; a format that is made in code to UTC. Names are looked up in the
+    /// system's time zone database; the image of `provided.al2023` has none, so there an offset, or a
+    /// database in the function's package, is needed.
     ///
     /// # Errors
     ///
-    /// Fails if the zone is not known.
+    /// Fails if the zone is not known, and for a name without the feature.
     pub fn time_zone(mut self, name: &str) -> Result<Self, LoggerError> {
         self.zone = Zone::new(name)?;
         Ok(self)
