@@ -28,6 +28,9 @@
 //! }
 //! ```
 //!
+//! Beside `use powertools::metrics`, which has the same name, the crate is `::metrics`:
+//! `::metrics::counter!("cache_lookups")`.
+//!
 //! A test gives it to its own thread:
 //!
 //! ```

@@ -114,12 +114,12 @@ impl Metrics {
         }
     }
 
-    /// Adds a dimension; see [`add_dimension`].
+    /// Adds a dimension; see [`add_dimension`](super::add_dimension).
     pub fn add_dimension(&self, name: impl Into<Cow<'static, str>>, value: impl fmt::Display) {
         self.attempt(self.try_add_dimension(name, value));
     }
 
-    /// Adds a dimension, or says why it is left out; see [`add_dimension`].
+    /// Adds a dimension, or says why it is left out; see [`add_dimension`](super::add_dimension).
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Metrics {
         pending.batch.add_dimension(&config.configured, dimension)
     }
 
-    /// Adds a dimension set; see [`add_dimensions`].
+    /// Adds a dimension set; see [`add_dimensions`](super::add_dimensions).
     pub fn add_dimensions<N, V>(&self, set: impl IntoIterator<Item = (N, V)>)
     where
         N: Into<Cow<'static, str>>,
@@ -155,7 +155,7 @@ impl Metrics {
         self.attempt(self.try_add_dimensions(set));
     }
 
-    /// Adds a dimension set, or says why it is left out; see [`add_dimensions`].
+    /// Adds a dimension set, or says why it is left out; see [`add_dimensions`](super::add_dimensions).
     ///
     /// # Errors
     ///
@@ -192,12 +192,12 @@ impl Metrics {
         pending.batch.add_dimensions(&config.configured, dimensions)
     }
 
-    /// Adds metadata; see [`add_metadata`].
+    /// Adds metadata; see [`add_metadata`](super::add_metadata).
     pub fn add_metadata(&self, key: impl Into<Cow<'static, str>>, value: impl Serialize) {
         self.attempt(self.try_add_metadata(key, value));
     }
 
-    /// Adds metadata, or says why it is left out; see [`add_metadata`].
+    /// Adds metadata, or says why it is left out; see [`add_metadata`](super::add_metadata).
     ///
     /// # Errors
     ///
@@ -227,12 +227,12 @@ impl Metrics {
         }
     }
 
-    /// Sets the time of the metrics; see [`set_timestamp`].
+    /// Sets the time of the metrics; see [`set_timestamp`](super::set_timestamp).
     pub fn set_timestamp(&self, timestamp: SystemTime) {
         self.attempt(self.try_set_timestamp(timestamp));
     }
 
-    /// Sets the time of the metrics, or says why it is left out; see [`set_timestamp`].
+    /// Sets the time of the metrics, or says why it is left out; see [`set_timestamp`](super::set_timestamp).
     ///
     /// # Errors
     ///
@@ -250,12 +250,12 @@ impl Metrics {
         Ok(())
     }
 
-    /// Writes what has been recorded; see [`flush`].
+    /// Writes what has been recorded; see [`flush`](super::flush).
     pub fn flush(&self) {
         self.recorder.flush(After::Clear);
     }
 
-    /// Writes what has been recorded, or says why there is nothing to write; see [`flush`].
+    /// Writes what has been recorded, or says why there is nothing to write; see [`flush`](super::flush).
     ///
     /// # Errors
     ///
@@ -398,7 +398,7 @@ impl<C, B> MetricsLayer<C, B> {
         metrics
     }
 
-    /// Sets the clock that gives objects their time and [timestamps](set_timestamp) their window.
+    /// Sets the clock that gives objects their time and [timestamps](super::set_timestamp) their window.
     ///
     /// Defaults to the system's.
     pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {

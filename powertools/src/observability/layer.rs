@@ -139,8 +139,26 @@ impl<L, T, M, D> Observability<L, T, M, D> {
 
     /// Replaces the layer that acts before the deadline.
     ///
-    /// Defaults to [`DeadlineLayer::from_env`]. One that is [cut off](DeadlineLayer::cut_off) changes
-    /// the error's type.
+    /// Defaults to [`DeadlineLayer::from_env`]. One that [cuts off](DeadlineLayer::cut_off) changes the
+    /// service's error, from the handler's `E` to [`DeadlineError<E>`](crate::deadline::DeadlineError),
+    /// and the layer's own type:
+    ///
+    /// ```
+    /// use powertools::{
+    ///     Env, Observability, ObservabilityLayer,
+    ///     deadline::{CutOff, DeadlineLayer},
+    ///     logging::LoggingLayer,
+    ///     metrics::MetricsLayer,
+    ///     trace::TraceLayer,
+    /// };
+    ///
+    /// type Layer =
+    ///     ObservabilityLayer<LoggingLayer, TraceLayer, MetricsLayer, DeadlineLayer<CutOff>>;
+    ///
+    /// let layer: Layer = Observability::from_env(&Env::default())
+    ///     .with_deadline(DeadlineLayer::new().cut_off())
+    ///     .into_layer();
+    /// ```
     pub fn with_deadline<N>(self, deadline: N) -> Observability<L, T, M, N> {
         let ObservabilityLayer {
             logging,

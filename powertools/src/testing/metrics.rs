@@ -280,7 +280,7 @@ impl CapturedMetrics {
         let objects = self.all();
         if objects.is_empty() {
             return "; there are no metrics at all: was the future driven to its end, and are they \
-                    not disabled (`POWERTOOLS_METRICS_DISABLED`, `POWERTOOLS_DEV`)?"
+                    not disabled (`POWERTOOLS_METRICS_DISABLED`, `POWERTOOLS_DEV`), and is there a namespace?"
                 .to_owned();
         }
         let lines = objects.iter().map(|object| format!("\n  {object}"));

@@ -188,6 +188,10 @@ fn only(name: &str, spans: &[CapturedSpan]) -> CapturedSpan {
     let mut found = spans.iter().filter(|span| span.name() == name);
     match (found.next(), found.next()) {
         (Some(span), None) => span.clone(),
+        (None, _) if spans.is_empty() => panic!(
+            "no span `{name}`, and no other: was the invocation sampled (`sampled_context`), is a \
+             `TraceLayer` around the handler, and is the tracer still the thread's subscriber?"
+        ),
         (None, _) => {
             let names: Vec<_> = spans.iter().map(CapturedSpan::name).collect();
             panic!("no span `{name}` among {names:?}")

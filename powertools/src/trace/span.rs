@@ -25,7 +25,11 @@ pub trait SpanExt: sealed::Sealed {
     /// Call it before the span is entered; once it has been, it stays where it is.
     ///
     /// In the trace of the messages' producer this function then has a segment of its own, as any
-    /// service has in a trace that goes through it; the span is in it, and the link on it.
+    /// service has in a trace that goes through it; the span is in it, and the link on it. The segment
+    /// is called after the function, by `AWS_LAMBDA_FUNCTION_NAME`.
+    ///
+    /// SQS carries the header by itself, in a message's attribute `AWSTraceHeader`. Where nobody does,
+    /// the producer puts `TraceHeader::current().map(|header| header.to_string())` into the message.
     ///
     /// `header` alone decides whether the span is recorded, and with it the spans inside: a record
     /// of a sampled trace is recorded also in an invocation that is not, and the other way about.

@@ -44,7 +44,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! Work that belongs to no request records by [`MetricsLayer::recorder`], here with a sink that is
+//! Work that belongs to no request records by [`MetricsLayer::recorder`](super::MetricsLayer::recorder), here with a sink that is
 //! set up for much traffic:
 //!
 //! ```no_run
