@@ -428,3 +428,4 @@ mod trace {
 
 #[cfg(all(feature = "testing", feature = "trace"))]
 mod daemon;
+mod subscriber;

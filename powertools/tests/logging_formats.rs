@@ -17,6 +17,8 @@ use tower::{ServiceBuilder, ServiceExt};
 use tracing::{error, info};
 use tracing_subscriber::prelude::*;
 
+mod subscriber;
+
 fn logger() -> Logger {
     Logger::from_env(&Env::default()).service("orders")
 }
@@ -370,7 +372,7 @@ async fn the_event_is_logged_when_asked_for() {
 #[test]
 fn two_loggers_stand_beside_each_other() {
     let (first, second) = (Captured::default(), Captured::default());
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(logger().with_writer(first.clone()).subscriber_layer())
         .with(logger().with_writer(second.clone()).subscriber_layer())
         .set_default();

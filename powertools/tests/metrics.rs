@@ -26,6 +26,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::oneshot, task::yield_now};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
+mod subscriber;
 mod support;
 
 use support::{Warnings, dimensions, names, objects, sets, values};

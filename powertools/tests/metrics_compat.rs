@@ -11,6 +11,7 @@ use powertools::{
 };
 use serde_json::json;
 
+mod subscriber;
 mod support;
 
 use support::{Warnings, objects, sets};

@@ -28,6 +28,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tracing::{Event, Subscriber, field::Visit, subscriber::DefaultGuard};
 use tracing_subscriber::{layer::Context, prelude::*};
 
+mod subscriber;
+
 fn layer() -> (CapturedMetrics, MetricsLayer) {
     let env = Env::from([(METRICS_NAMESPACE, "Shop")]);
     capture_metrics(MetricsLayer::from_env(&env).service("orders"))
@@ -59,9 +61,7 @@ struct Warnings(Arc<Mutex<Vec<String>>>);
 impl Warnings {
     fn listen() -> (Self, DefaultGuard) {
         let warnings = Self::default();
-        let guard = tracing_subscriber::registry()
-            .with(warnings.clone())
-            .set_default();
+        let guard = subscriber::registry().with(warnings.clone()).set_default();
         (warnings, guard)
     }
 

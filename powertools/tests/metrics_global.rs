@@ -12,6 +12,7 @@ use powertools::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 
+mod subscriber;
 mod support;
 
 use support::{Warnings, dimensions, objects};

@@ -12,6 +12,7 @@ use powertools::{
 use proptest::prelude::*;
 use serde_json::{Value, value::RawValue};
 
+mod subscriber;
 mod support;
 
 use support::{Warnings, check, names, objects};

@@ -9,6 +9,7 @@ use powertools::{
 };
 use serde_json::json;
 
+mod subscriber;
 mod support;
 
 use support::{Warnings, dimensions, objects};

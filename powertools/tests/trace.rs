@@ -28,6 +28,8 @@ use tracing::{
 };
 use tracing_subscriber::{Registry, filter::Targets, prelude::*};
 
+mod subscriber;
+
 const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const PARENT: &str = "53995c3f42cd8ad8";
 const SAMPLED: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
@@ -72,7 +74,7 @@ impl Daemon {
 
     /// Sends the spans of this thread here.
     fn listen(&self) -> DefaultGuard {
-        tracing_subscriber::registry()
+        subscriber::registry()
             .with(self.tracer().subscriber_layer())
             .set_default()
     }
@@ -218,7 +220,7 @@ async fn nothing_is_sent_by_a_tracer_that_is_disabled() {
             (env::TRACE_DISABLED, "true"),
         ]),
     ] {
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(Tracer::from_env(&env).subscriber_layer())
             .set_default();
         let service =
@@ -261,7 +263,7 @@ async fn the_address_may_name_both_protocols_or_a_host() {
             (env::FUNCTION_NAME, "my-function"),
             (env::XRAY_DAEMON_ADDRESS, &address),
         ]);
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(Tracer::from_env(&env).subscriber_layer())
             .set_default();
         let service = TraceLayer::new().layer(service_fn(|_: LambdaEvent<()>| ok()));
@@ -278,7 +280,7 @@ async fn an_address_that_is_garbage_is_reported_once_and_fails_nothing() {
         (env::FUNCTION_NAME, "my-function"),
         (env::XRAY_DAEMON_ADDRESS, "not an address"),
     ]);
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(Tracer::from_env(&env).subscriber_layer())
         .with(Lines(writer))
         .set_default();
@@ -533,7 +535,7 @@ async fn whether_the_handler_failed_is_said_by_its_result_alone() {
     };
     let daemon = Daemon::start();
     let output = Captured::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(daemon.tracer().subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();
@@ -565,7 +567,7 @@ async fn a_filter_for_the_whole_subscriber_has_to_let_the_handlers_span_through(
         (own.clone(), 0),
         (own.with_target("powertools", Level::ERROR), 2),
     ] {
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(filter)
             .with(daemon.tracer().subscriber_layer())
             .set_default();
@@ -689,7 +691,7 @@ async fn the_level_bounds_spans_but_not_the_handlers_own() {
         (Level::INFO, vec!["info", "## my-function"]),
         (Level::DEBUG, vec!["info", "debug", "## my-function"]),
     ] {
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(daemon.tracer().level(level).subscriber_layer())
             .set_default();
         let service = TraceLayer::new().layer(service_fn(|_: LambdaEvent<()>| spans()));

@@ -47,6 +47,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tracing::{Instrument, Level, info_span};
 use tracing_subscriber::{filter::filter_fn, prelude::*};
 
+mod subscriber;
+
 const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/orders";
 const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const UNSAMPLED: &str =
@@ -865,7 +867,7 @@ async fn the_documented_filter_leaves_the_sdks_own_spans_out() {
         let tracer = Tracer::from_env(&Env::default()).level(Level::DEBUG);
         let layer = tracer.with_receiver(traces.clone()).subscriber_layer();
         let filter = filter_fn(move |it| !(is_filtered && it.target().starts_with("aws_")));
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(layer.with_filter(filter))
             .set_default();
         invoke(sampled_context("52fdfc07"), || send(&client))

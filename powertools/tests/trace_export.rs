@@ -23,6 +23,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tracing::{Instrument, Span, info_span};
 use tracing_subscriber::prelude::*;
 
+mod subscriber;
+
 /// The most that a datagram carries.
 const DATAGRAM_LENGTH: usize = 65_507;
 
@@ -131,7 +133,7 @@ fn a_hundred_spans_arrive_over_udp() {
         (env::FUNCTION_NAME, "my-function"),
         (env::XRAY_DAEMON_ADDRESS, &address),
     ]);
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(Tracer::from_env(&env).subscriber_layer())
         .set_default();
     invoke(sampled_context("52fdfc07"), || {
@@ -200,7 +202,7 @@ fn a_parent_without_room_sends_its_children_alone_the_longest_first() {
 fn metadata_that_is_too_large_is_left_out_with_a_warning_and_children_stay() {
     let output = Captured::default();
     let traces = CapturedTraces::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(tracer().with_receiver(traces.clone()).subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();
@@ -269,7 +271,7 @@ fn end(span: &Span) {
 fn an_annotation_that_x_ray_would_not_take_is_told_once() {
     let output = Captured::default();
     let traces = CapturedTraces::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(tracer().with_receiver(traces.clone()).subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();
@@ -312,7 +314,7 @@ fn a_collector_that_cannot_be_used_is_told_once_and_documents_go_to_the_daemon()
         (env::OTLP_ENDPOINT, "https://collector:4318"),
     ]);
     let output = Captured::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(Tracer::from_env(&env).subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();
@@ -338,7 +340,7 @@ fn a_collector_that_cannot_be_used_is_told_also_where_there_is_no_daemon() {
         (env::OTLP_ENDPOINT, "https://collector:4318"),
     ]);
     let output = Captured::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(Tracer::from_env(&env).subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();
@@ -416,7 +418,7 @@ fn spans_leave_as_otlp_in_one_datagram_when_the_invocation_ends() {
         (env::FUNCTION_NAME, "my-function"),
         (env::XRAY_DAEMON_ADDRESS, &address),
     ]);
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(Tracer::from_env(&env).otlp_udp().subscriber_layer())
         .set_default();
     invoke(sampled_context("52fdfc07"), || {
@@ -451,7 +453,7 @@ fn a_daemon_that_is_absent_costs_nothing() {
         (env::XRAY_DAEMON_ADDRESS, &absent.to_string()),
     ]);
     let output = Captured::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(Tracer::from_env(&env).subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();

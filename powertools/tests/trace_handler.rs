@@ -27,6 +27,7 @@ use tracing::{Instrument, Span, error, info_span, instrument::WithSubscriber};
 use tracing_subscriber::prelude::*;
 
 mod daemon;
+mod subscriber;
 
 use daemon::{
     Daemon, PARENT, ROOT, SAMPLED, UNSAMPLED, catch_panic, documents_of, event, layer, named,
@@ -300,7 +301,7 @@ async fn a_response_without_anything_in_it_is_not_stored() {
 async fn warned<R: Serialize + 'static>(response: fn() -> R) -> (Value, Vec<String>) {
     let daemon = Daemon::start();
     let output = Captured::default();
-    let _guard = tracing_subscriber::registry()
+    let _guard = subscriber::registry()
         .with(daemon.tracer().subscriber_layer())
         .with(Lines(output.clone()))
         .set_default();
@@ -583,7 +584,7 @@ mod collector {
             (env::FUNCTION_NAME, "my-function"),
             (env::OTLP_TRACES_ENDPOINT, &endpoint),
         ]);
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(Tracer::from_env(&env).subscriber_layer())
             .set_default();
         for (header, waits) in [(UNSAMPLED, false), (SAMPLED, true)] {
@@ -603,7 +604,7 @@ mod collector {
             (env::FUNCTION_NAME, "my-function"),
             (env::OTLP_TRACES_ENDPOINT, &endpoint),
         ]);
-        let _guard = tracing_subscriber::registry()
+        let _guard = subscriber::registry()
             .with(Tracer::from_env(&env).subscriber_layer())
             .set_default();
         let service = TraceLayer::from_env(&env).layer(service_fn(|_: LambdaEvent<()>| {
@@ -839,7 +840,7 @@ fn ten_thousand_concurrent_invocations_never_mix() {
     const INVOCATIONS: usize = 10_000;
 
     let daemon = Daemon::start();
-    let subscriber = tracing_subscriber::registry().with(daemon.tracer().subscriber_layer());
+    let subscriber = subscriber::registry().with(daemon.tracer().subscriber_layer());
     let dispatch = tracing::Dispatch::new(subscriber);
     let received = Arc::new(Mutex::new((daemon, Vec::new())));
     // Every handler empties the socket's buffer, which is small, before it sends its own.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 mod daemon;
+mod subscriber;
 
 use daemon::{Daemon, PARENT, SAMPLED, UNSAMPLED, event, layer};
 

@@ -49,7 +49,7 @@ impl Daemon {
 
     /// Sends the spans of this thread here.
     pub(crate) fn listen(&self) -> DefaultGuard {
-        tracing_subscriber::registry()
+        crate::subscriber::registry()
             .with(self.tracer().subscriber_layer())
             .set_default()
     }

@@ -137,7 +137,7 @@ pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
 impl Warnings {
     pub(crate) fn listen() -> (Self, DefaultGuard) {
         let warnings = Self::default();
-        let guard = tracing_subscriber::registry()
+        let guard = crate::subscriber::registry()
             .with(warnings.clone())
             .set_default();
         (warnings, guard)

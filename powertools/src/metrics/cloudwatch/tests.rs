@@ -203,6 +203,10 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     fn listen() -> (Self, DefaultGuard) {
+        // `tracing` remembers for the whole process where nobody listens; so somebody always does.
+        static LISTENS: std::sync::LazyLock<tracing::Dispatch> =
+            std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+        std::sync::LazyLock::force(&LISTENS);
         let lines = Self::default();
         let guard = tracing_subscriber::registry().with(lines.clone());
         (lines, guard.set_default())

@@ -285,6 +285,10 @@ fn warnings() -> (crate::testing::Captured, tracing::subscriber::DefaultGuard) {
         }
     }
 
+    // `tracing` remembers for the whole process where nobody listens; so somebody always does.
+    static LISTENS: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    std::sync::LazyLock::force(&LISTENS);
     let output = crate::testing::Captured::default();
     let layer = Warnings(output.clone());
     (
