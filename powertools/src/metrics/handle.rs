@@ -6,7 +6,7 @@ use super::{
     Member, Metric, MetricsError, MetricsLayer, SetGlobalError, Value, Violation,
     batch::{Batch, Configured, Flushed, Metadata},
     config::{Clock, Config},
-    dimension::{self, Dimension},
+    dimension,
     layer::check_namespace,
     lines::Lines,
     recorder::{self, After, Recorder},
@@ -101,8 +101,8 @@ impl Metrics {
 
     /// Adds a value of a metric that has dimensions of its own, besides those of all others. For
     /// each list of them there is an object.
-    #[allow(dead_code, reason = "for the recorder of the `metrics` facade")]
-    pub(super) fn record_with(&self, metric: &Metric, value: f64, own: &[Dimension]) {
+    #[cfg(any(feature = "metrics-facade", all(test, feature = "testing")))]
+    pub(super) fn record_with(&self, metric: &Metric, value: f64, own: &[dimension::Dimension]) {
         if self.config().disabled {
             return;
         }
@@ -433,7 +433,11 @@ pub(super) fn is_blank(error: &MetricsError) -> bool {
 #[cfg(feature = "testing")]
 mod tests {
     use super::*;
-    use crate::{Env, env, metrics::Unit, testing::Captured};
+    use crate::{
+        Env, env,
+        metrics::{Unit, dimension::Dimension},
+        testing::Captured,
+    };
 
     const REQUESTS: Metric = Metric::new("Requests", Unit::Count);
 

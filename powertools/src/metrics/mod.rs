@@ -186,8 +186,9 @@ pub use handle::Metrics;
 pub use layer::MetricsLayer;
 pub use limits::Violation;
 pub use metric::Metric;
-#[allow(unused_imports, reason = "for what ends invocations early")]
-pub(crate) use recorder::{State, flush_global, flush_invocation};
+#[cfg(feature = "deadline")]
+pub(crate) use recorder::flush_invocation;
+pub(crate) use recorder::{State, flush_global};
 pub use service::MetricsService;
 pub use single::SingleMetric;
 pub use unit::Unit;

@@ -334,7 +334,7 @@ impl Drop for FlushOnDrop {
 
 /// Writes what an invocation has recorded so far, and the process; dimensions and metadata hold for
 /// what follows.
-#[allow(dead_code, reason = "for what ends invocations early")]
+#[cfg(feature = "deadline")]
 pub(crate) fn flush_invocation(invocation: &Invocation) {
     if let Some(metrics) = invocation.metrics().metrics.get() {
         metrics.recorder.flush(After::Continue);
