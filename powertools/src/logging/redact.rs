@@ -97,9 +97,9 @@ impl Redaction {
             return None;
         }
         let text: String = serde_json::from_slice(string).ok()?;
-        let nested: &RawValue = serde_json::from_str(&text).ok()?;
+        let _is_json: &RawValue = serde_json::from_str(&text).ok()?;
         let mut redacted = Vec::with_capacity(text.len());
-        self.copy(nested.get().as_bytes(), &mut redacted);
+        self.copy(text.as_bytes(), &mut redacted);
         String::from_utf8(redacted).ok()
     }
 }
@@ -211,7 +211,11 @@ mod tests {
             serde_json::from_str::<Value>(&copied(&body)).unwrap(),
             expected
         );
-        for other in [r#"{"body":"{password}"}"#, r#"{"body":"[1, 2"}"#] {
+        for other in [
+            r#"{"body":"{password}"}"#,
+            r#"{"body":"[1, 2"}"#,
+            r#"{"body":" {} "}"#,
+        ] {
             assert_eq!(copied(other), other);
         }
     }
@@ -238,6 +242,7 @@ mod tests {
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             "[a-c\"\\\\{}:, ]{0,6}".prop_map(Value::from),
+            " {0,1}[\\[{] {0,1}[\\]}] {0,1}".prop_map(Value::from),
             Just(Value::from("password")),
         ];
         leaf.prop_recursive(4, 40, 5, |inner| {
