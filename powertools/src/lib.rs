@@ -76,6 +76,12 @@
 //! | `observability` | [`observability`]: logging, trace, metrics and deadline in one line |
 //! | `decode` | [`decode`]: the event's JSON text, kept beside the type it is decoded into |
 //! | `jmespath` | [`jmespath`]: questions to JSON, and correlation ids by JMESPath |
+//! | `parameters` | [`parameters`]: parameters and secrets, cached |
+//! | `parameters-ssm`, `parameters-secrets-manager`, `parameters-appconfig`, `parameters-dynamodb`, `parameters-extension` | [`parameters`]: from these services |
+//! | `feature-flags` | [`feature_flags`]: flags by rules, in the schema of the other toolkits |
+//! | `openfeature` | [`feature_flags`]: behind the OpenFeature SDK |
+//! | `batch` | [`batch`]: the records of a batch one by one, and the answer that names those that failed |
+//! | `batch-sqs`, `batch-large-messages`, `batch-avro`, `batch-protobuf` | [`batch`]: delays and dead-letter queues, bodies in S3, and further formats |
 //! | `http` | the layers around handlers of `http::Request`, as lambda_http hands them out; [`body`]: telemetry until a streamed response has ended |
 //! | `testing` | [`testing`]: captured output and contexts for your own tests |
 //! | `full` | all of them |
@@ -88,8 +94,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(
+        feature = "batch",
         feature = "deadline",
         feature = "decode",
+        feature = "feature-flags",
+        feature = "parameters",
         feature = "http",
         feature = "jmespath",
         feature = "logging",
@@ -106,6 +115,8 @@
     )
 )]
 
+#[cfg(feature = "batch")]
+pub mod batch;
 #[cfg(feature = "http")]
 pub mod body;
 #[cfg(any(feature = "metrics", feature = "trace"))]
@@ -117,6 +128,8 @@ pub mod deadline;
 #[cfg(feature = "decode")]
 pub mod decode;
 pub mod env;
+#[cfg(feature = "feature-flags")]
+pub mod feature_flags;
 mod invocation;
 #[cfg(feature = "logging")]
 mod json;
@@ -135,6 +148,8 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "observability")]
 pub mod observability;
+#[cfg(feature = "parameters")]
+pub mod parameters;
 mod snapstart;
 #[cfg(feature = "testing")]
 pub mod testing;

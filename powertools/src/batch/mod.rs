@@ -1,0 +1,1 @@
+//! The records of a batch one by one.

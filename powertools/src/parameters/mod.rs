@@ -1,0 +1,1 @@
+//! Parameters and secrets, cached.
