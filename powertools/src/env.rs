@@ -35,6 +35,15 @@ pub const TRACE_DISABLED: &str = "POWERTOOLS_TRACE_DISABLED";
 pub const DEADLINE_MARGIN_MS: &str = "POWERTOOLS_DEADLINE_MARGIN_MS";
 /// Whether a thread watches over handlers that block theirs; ours as well.
 pub const DEADLINE_WATCHDOG: &str = "POWERTOOLS_DEADLINE_WATCHDOG";
+/// How many seconds old a cached parameter may be.
+pub const PARAMETERS_MAX_AGE: &str = "POWERTOOLS_PARAMETERS_MAX_AGE";
+/// The port of the AWS AppConfig extension.
+pub const APPCONFIG_EXTENSION_PORT: &str = "AWS_APPCONFIG_EXTENSION_HTTP_PORT";
+/// The port of the AWS Parameters and Secrets extension.
+pub const PARAMETERS_SECRETS_EXTENSION_PORT: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+/// The token of the function's credentials, which the AWS Parameters and Secrets extension asks for;
+/// set by Lambda.
+pub const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 /// Whether a handler's errors appear in its trace, with their type and message.
 pub const TRACER_CAPTURE_ERROR: &str = "POWERTOOLS_TRACER_CAPTURE_ERROR";
 /// Whether a handler's responses may appear in its trace, where the code asks for it.
@@ -82,6 +91,13 @@ impl Env {
             .get(name)
             .map(|value| value.trim())
             .filter(|value| !value.is_empty())
+    }
+
+    /// Iterates over the variables as they are.
+    #[cfg(feature = "parameters")]
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self.variables.iter();
+        variables.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Returns a variable as a switch.

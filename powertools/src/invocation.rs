@@ -37,6 +37,13 @@ tokio::task_local! {
 #[derive(Clone)]
 pub struct Invocation {
     inner: Arc<Inner>,
+    /// Those of the innermost layer around, which may be around one record of a batch: two that run
+    /// at once have each its own.
+    #[cfg(feature = "feature-flags")]
+    flags: Option<crate::feature_flags::Evaluator>,
+    /// Those of the innermost layer around, likewise.
+    #[cfg(feature = "parameters")]
+    declared: Option<Arc<crate::parameters::Snapshot>>,
 }
 
 struct Inner {
@@ -119,6 +126,10 @@ impl Invocation {
 
     pub(crate) fn new(context: Context, cold_start: bool) -> Self {
         Self {
+            #[cfg(feature = "feature-flags")]
+            flags: None,
+            #[cfg(feature = "parameters")]
+            declared: None,
             inner: Arc::new(Inner {
                 context,
                 cold_start,
@@ -139,7 +150,13 @@ impl Invocation {
     }
 
     /// Runs `f` with the running invocation without counting a reference.
-    #[cfg(any(feature = "logging", feature = "metrics", feature = "trace"))]
+    #[cfg(any(
+        feature = "feature-flags",
+        feature = "logging",
+        feature = "metrics",
+        feature = "parameters",
+        feature = "trace"
+    ))]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
         CURRENT.try_with(f).ok()
     }
@@ -189,6 +206,34 @@ impl Invocation {
     pub(crate) fn keep_raw_event(&self, event: Box<serde_json::value::RawValue>) {
         // An invocation has one event, so another can only be the same or a test's.
         let _ = self.inner.raw_event.set(event);
+    }
+
+    #[cfg(feature = "feature-flags")]
+    pub(crate) const fn flags(&self) -> Option<&crate::feature_flags::Evaluator> {
+        self.flags.as_ref()
+    }
+
+    /// Returns the same invocation with the flags of a scope inside of it.
+    #[cfg(feature = "feature-flags")]
+    pub(crate) fn with_flags(&self, flags: crate::feature_flags::Evaluator) -> Self {
+        Self {
+            flags: Some(flags),
+            ..self.clone()
+        }
+    }
+
+    #[cfg(feature = "parameters")]
+    pub(crate) const fn declared(&self) -> Option<&Arc<crate::parameters::Snapshot>> {
+        self.declared.as_ref()
+    }
+
+    /// Returns the same invocation with the parameters of a scope inside of it.
+    #[cfg(feature = "parameters")]
+    pub(crate) fn with_declared(&self, declared: Arc<crate::parameters::Snapshot>) -> Self {
+        Self {
+            declared: Some(declared),
+            ..self.clone()
+        }
     }
 
     #[cfg(feature = "deadline")]

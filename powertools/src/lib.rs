@@ -121,6 +121,8 @@ pub mod batch;
 pub mod body;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 pub mod classify;
+#[cfg(any(feature = "parameters", feature = "testing"))]
+mod clock;
 mod cold_start;
 mod context;
 #[cfg(feature = "deadline")]

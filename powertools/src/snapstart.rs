@@ -28,6 +28,7 @@ use lambda_runtime::{Error, snapstart::SnapStartResource};
 /// | before the snapshot | after the restore |
 /// |---|---|
 /// | metrics of the whole process are written: each restored environment would write them again | the tracer's sockets are opened anew, with the next span |
+/// | | parameters and secrets are fetched anew, with the next read: what was fetched before may have been rotated long ago |
 ///
 /// Nothing else has to be done: without this, too, a restored environment has no cold start (see
 /// [`Invocation::is_cold_start`](crate::Invocation::is_cold_start)), and the ids of spans and the
@@ -51,6 +52,8 @@ impl SnapStartResource for SnapStart {
     }
 
     fn after_restore(&self) -> lambda_runtime::BoxFuture<'_, Result<(), Error>> {
+        #[cfg(feature = "parameters")]
+        crate::parameters::outdate();
         #[cfg(feature = "trace")]
         crate::trace::reset();
         Box::pin(std::future::ready(Ok(())))

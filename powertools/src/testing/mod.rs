@@ -14,15 +14,21 @@
 
 #[cfg(feature = "observability")]
 mod capture;
+mod clock;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "parameters")]
+mod parameters;
 #[cfg(feature = "trace")]
 mod trace;
 
 #[cfg(feature = "observability")]
 pub use capture::{Telemetry, capture};
+pub use clock::Clock;
 #[cfg(feature = "metrics")]
 pub use metrics::{CapturedMetrics, EmfObject, capture_metrics};
+#[cfg(feature = "parameters")]
+pub use parameters::MemoryProvider;
 #[cfg(feature = "trace")]
 pub use trace::{CapturedSpan, CapturedTraces, capture_traces, sampled_context};
 

@@ -1,0 +1,459 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    ParameterError, ParameterProvider, Parameters, Transformed, Value, Values,
+    cache::{Content, Flight, Joined, KeyRef, Purpose, Served, Source},
+    count::Count,
+    freshness::{Policy, Verdict},
+};
+
+/// One parameter that is to be read, when it is awaited.
+///
+/// Made by [`Parameters::get`].
+#[must_use = "nothing is read unless it is awaited"]
+pub struct Get<'a, P: ParameterProvider> {
+    pub(super) request: Request<'a, P>,
+}
+
+/// The parameters below a path that are to be read, when it is awaited.
+///
+/// Made by [`Parameters::get_multiple`].
+#[must_use = "nothing is read unless it is awaited"]
+pub struct GetMultiple<'a, P: ParameterProvider> {
+    request: Request<'a, P>,
+}
+
+/// The future of a [`Get`].
+#[must_use = "futures do nothing unless they are polled"]
+pub struct GetFuture<'a, P: ParameterProvider> {
+    reading: Reading<'a, P>,
+}
+
+/// The future of a [`Get`] whose value is transformed.
+#[must_use = "futures do nothing unless they are polled"]
+pub struct TransformFuture<'a, P: ParameterProvider, T> {
+    get: GetFuture<'a, P>,
+    transform: fn(&Value) -> Result<T, ParameterError>,
+}
+
+/// The future of a [`GetMultiple`].
+#[must_use = "futures do nothing unless they are polled"]
+pub struct GetMultipleFuture<'a, P: ParameterProvider> {
+    reading: Reading<'a, P>,
+}
+
+impl<'a, P: ParameterProvider> Get<'a, P> {
+    pub(super) fn new(parameters: &'a Parameters<P>, name: &'a str) -> Self {
+        Self {
+            request: Request::new(parameters, name, false),
+        }
+    }
+
+    /// Sets the options, beginning with those that are set so far.
+    ///
+    /// Providers have shorter words for theirs.
+    ///
+    /// Defaults to the default of the provider's options.
+    pub fn with(mut self, change: impl FnOnce(P::Options) -> P::Options) -> Self {
+        self.request.options = change(self.request.options);
+        self
+    }
+
+    /// Sets how old the value may be. With zero every read is a fetch of its own, and what it brings
+    /// is not kept.
+    ///
+    /// Defaults to [`Parameters::max_age`].
+    pub const fn max_age(mut self, max_age: Duration) -> Self {
+        self.request.max_age = max_age;
+        self
+    }
+
+    /// Has the value fetched whatever is cached, by a fetch that begins now, and keeps it. If that
+    /// fails nothing older is served.
+    pub const fn force_fetch(mut self) -> Self {
+        self.request.force = true;
+        self
+    }
+
+    /// Parses the value as JSON, once for each value that is fetched and each type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use powertools::parameters::{MapProvider, Parameters};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Database { host: String, port: u16 }
+    ///
+    /// let provider = MapProvider::from([("/app/db", r#"{"host":"localhost","port":5432}"#)]);
+    /// let parameters = Parameters::new(provider);
+    /// let database = parameters.get("/app/db").json::<Database>().await?;
+    /// assert_eq!((&*database.host, database.port), ("localhost", 5432));
+    /// # Ok::<_, powertools::parameters::ParameterError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn json<T>(self) -> TransformFuture<'a, P, Arc<T>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        self.transformed(Value::json)
+    }
+
+    /// Decodes the value's base64, once for each value that is fetched, see [`Value::binary`].
+    pub fn binary(self) -> TransformFuture<'a, P, Value> {
+        self.transformed(Value::binary)
+    }
+
+    /// Transforms the value by the end of its name, see [`Transformed`].
+    pub fn auto<T>(self) -> TransformFuture<'a, P, Transformed<T>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        self.transformed(Value::auto)
+    }
+
+    /// Returns the value if nothing has to be waited for.
+    pub(super) fn at_hand(&self) -> Option<Result<Value, ParameterError>> {
+        let served = self.request.at_hand(&own_request)?;
+        Some(served.content.into_value())
+    }
+
+    /// Returns the parts of a request that is to be made again and again.
+    pub(super) const fn parts(&self) -> (&Parameters<P>, &str, &P::Options, Duration) {
+        let request = &self.request;
+        let (parameters, name) = (request.parameters, request.name);
+        (parameters, name, &request.options, request.max_age)
+    }
+
+    fn transformed<T>(
+        self,
+        transform: fn(&Value) -> Result<T, ParameterError>,
+    ) -> TransformFuture<'a, P, T> {
+        TransformFuture {
+            get: self.into_future(),
+            transform,
+        }
+    }
+}
+
+impl<'a, P: ParameterProvider, T> TransformFuture<'a, P, T> {
+    /// Returns the request and the transformation, before anything is polled.
+    pub(super) fn into_parts(self) -> (Get<'a, P>, fn(&Value) -> Result<T, ParameterError>) {
+        let request = self.get.reading.request;
+        (Get { request }, self.transform)
+    }
+}
+
+impl<'a, P: ParameterProvider> GetMultiple<'a, P> {
+    pub(super) fn new(parameters: &'a Parameters<P>, path: &'a str) -> Self {
+        Self {
+            request: Request::new(parameters, path, true),
+        }
+    }
+
+    /// Sets the options, see [`Get::with`].
+    pub fn with(mut self, change: impl FnOnce(P::Options) -> P::Options) -> Self {
+        self.request.options = change(self.request.options);
+        self
+    }
+
+    /// Sets how old the values may be, see [`Get::max_age`].
+    pub const fn max_age(mut self, max_age: Duration) -> Self {
+        self.request.max_age = max_age;
+        self
+    }
+
+    /// Has the values fetched whatever is cached, see [`Get::force_fetch`].
+    pub const fn force_fetch(mut self) -> Self {
+        self.request.force = true;
+        self
+    }
+}
+
+impl<'a, P: ParameterProvider> IntoFuture for Get<'a, P> {
+    type Output = Result<Value, ParameterError>;
+    type IntoFuture = GetFuture<'a, P>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        GetFuture {
+            reading: self.request.into_reading(),
+        }
+    }
+}
+
+impl<'a, P: ParameterProvider> IntoFuture for GetMultiple<'a, P> {
+    type Output = Result<Values, ParameterError>;
+    type IntoFuture = GetMultipleFuture<'a, P>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        GetMultipleFuture {
+            reading: self.request.into_reading(),
+        }
+    }
+}
+
+impl<P: ParameterProvider> Future for GetFuture<'_, P> {
+    type Output = Result<Value, ParameterError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let served = ready!(self.reading.poll(cx));
+        Poll::Ready(served.and_then(|served| served.content.into_value()))
+    }
+}
+
+impl<P: ParameterProvider, T> Future for TransformFuture<'_, P, T> {
+    type Output = Result<T, ParameterError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let value = ready!(Pin::new(&mut self.get).poll(cx));
+        Poll::Ready(value.and_then(|value| (self.transform)(&value)))
+    }
+}
+
+impl<P: ParameterProvider> Future for GetMultipleFuture<'_, P> {
+    type Output = Result<Values, ParameterError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let served = ready!(self.reading.poll(cx));
+        Poll::Ready(served.and_then(|served| served.content.into_values()))
+    }
+}
+
+/// Who waits for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    Reader,
+    Nobody,
+}
+
+/// Says where a fetch that begins takes its value from.
+pub(super) type MakeSource<'a> = dyn Fn(Wait) -> Option<Source> + 'a;
+
+/// As a rule each fetch is a request of its own.
+pub(super) const fn own_request(_: Wait) -> Option<Source> {
+    None
+}
+
+/// What is read, and how.
+pub(super) struct Request<'a, P: ParameterProvider> {
+    pub(super) parameters: &'a Parameters<P>,
+    pub(super) name: &'a str,
+    is_path: bool,
+    options: P::Options,
+    max_age: Duration,
+    force: bool,
+}
+
+/// A request on its way.
+pub(super) struct Reading<'a, P: ParameterProvider> {
+    pub(super) request: Request<'a, P>,
+    waits_for: Option<Flight>,
+}
+
+impl<'a, P: ParameterProvider> Request<'a, P> {
+    fn new(parameters: &'a Parameters<P>, name: &'a str, is_path: bool) -> Self {
+        Self {
+            parameters,
+            name,
+            is_path,
+            options: P::Options::default(),
+            max_age: parameters.policy().max_age,
+            force: false,
+        }
+    }
+
+    pub(super) const fn into_reading(self) -> Reading<'a, P> {
+        Reading {
+            request: self,
+            waits_for: None,
+        }
+    }
+
+    pub(super) const fn key(&self) -> KeyRef<'_, P::Options> {
+        KeyRef {
+            name: self.name,
+            is_path: self.is_path,
+            options: &self.options,
+        }
+    }
+
+    /// Looks at what is kept.
+    pub(super) fn look(&self) -> Option<(Served, Verdict)> {
+        let store = self.parameters.store();
+        store.look(&self.key(), self.policy(), self.max_age)
+    }
+
+    pub(super) fn join(&self, purpose: Purpose<'_>, source: &MakeSource<'_>) -> Joined {
+        let store = self.parameters.store();
+        store.join(&self.key(), purpose, self.policy(), self.max_age, || {
+            source(Wait::Reader)
+        })
+    }
+
+    /// Serves what is kept, or joins a fetch.
+    fn begin(&self, source: &MakeSource<'_>) -> Joined {
+        if self.force {
+            return self.join(Purpose::Forced, source);
+        }
+        if self.max_age.is_zero() {
+            return self.join(Purpose::Alone, source);
+        }
+        match self.at_hand(source) {
+            Some(served) => Joined::Served(served),
+            None => self.join(Purpose::Fresh, source),
+        }
+    }
+
+    /// Serves what is kept, if it may be served at once.
+    fn at_hand(&self, source: &MakeSource<'_>) -> Option<Served> {
+        let (served, verdict) = self.look()?;
+        let count = match verdict {
+            Verdict::Fresh => Count::Hit,
+            Verdict::Paused => Count::Stale,
+            Verdict::Refresh if self.refresh(source) => Count::Stale,
+            _ => return None,
+        };
+        self.count(count);
+        Some(served)
+    }
+
+    fn refresh(&self, source: &MakeSource<'_>) -> bool {
+        let store = self.parameters.store();
+        store.refresh(&self.key(), self.policy(), self.max_age, || {
+            source(Wait::Nobody)
+        })
+    }
+
+    /// Serves what is kept in place of an error, where that is allowed.
+    fn fall_back(&self, error: ParameterError) -> Result<Served, ParameterError> {
+        let may_be_stale = error.is_transient() && !self.force && !self.max_age.is_zero();
+        let kept = may_be_stale.then(|| self.look()).flatten();
+        match kept {
+            Some((served, verdict)) if verdict != Verdict::Expired => {
+                self.count(Count::Stale);
+                Ok(served)
+            }
+            _ => {
+                self.count(Count::Error);
+                Err(error)
+            }
+        }
+    }
+
+    fn policy(&self) -> &Policy {
+        self.parameters.policy()
+    }
+
+    fn count(&self, count: Count) {
+        if self.policy().metrics {
+            count.record();
+        }
+    }
+}
+
+/// Nothing in here is pinned.
+impl<P: ParameterProvider> Unpin for Reading<'_, P> {}
+
+impl<P: ParameterProvider> Reading<'_, P> {
+    /// Begins before the first poll, with another source. What is served at once is not polled for.
+    #[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
+    pub(super) fn begin(&mut self, source: &MakeSource<'_>) -> Option<Served> {
+        match self.request.begin(source) {
+            Joined::Served(served) => Some(served),
+            Joined::Flight(flight) => {
+                self.wait_for(flight);
+                None
+            }
+        }
+    }
+
+    fn wait_for(&mut self, flight: Flight) -> &mut Flight {
+        self.request.count(Count::Miss);
+        self.waits_for.insert(flight)
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Served, ParameterError>> {
+        let flight = match &mut self.waits_for {
+            Some(flight) => flight,
+            None => match self.request.begin(&own_request) {
+                Joined::Served(served) => return Poll::Ready(Ok(served)),
+                Joined::Flight(flight) => self.wait_for(flight),
+            },
+        };
+        let landed = ready!(Pin::new(flight).poll(cx));
+        Poll::Ready(landed.or_else(|error| self.request.fall_back(error)))
+    }
+}
+
+impl Content {
+    /// Returns what is kept under a name.
+    pub(super) fn into_value(self) -> Result<Value, ParameterError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Missing(error) => Err(error),
+            Self::Values(_) => unreachable!("a name's key is not a path's"),
+        }
+    }
+
+    /// Returns what is kept under a path.
+    pub(super) fn into_values(self) -> Result<Values, ParameterError> {
+        match self {
+            Self::Values(values) => Ok(values),
+            Self::Missing(error) => Err(error),
+            Self::Value(_) => unreachable!("a path's key is not a name's"),
+        }
+    }
+}
+
+impl<P: ParameterProvider> fmt::Debug for Request<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("name", &self.name)
+            .field("options", &self.options)
+            .field("max_age", &self.max_age)
+            .field("force", &self.force)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: ParameterProvider> fmt::Debug for Get<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Get").field(&self.request).finish()
+    }
+}
+
+impl<P: ParameterProvider> fmt::Debug for GetMultiple<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GetMultiple").field(&self.request).finish()
+    }
+}
+
+impl<P: ParameterProvider> fmt::Debug for GetFuture<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let request = &self.reading.request;
+        f.debug_tuple("GetFuture").field(request).finish()
+    }
+}
+
+impl<P: ParameterProvider, T> fmt::Debug for TransformFuture<'_, P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TransformFuture").field(&self.get).finish()
+    }
+}
+
+impl<P: ParameterProvider> fmt::Debug for GetMultipleFuture<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let request = &self.reading.request;
+        f.debug_tuple("GetMultipleFuture").field(request).finish()
+    }
+}
