@@ -10,6 +10,10 @@
 //! | file | of the library | service |
 //! |---|---|---|
 //! | `metrics.rs` | `metrics::cloudwatch` | CloudWatch |
+//! | `parameters_appconfig.rs` | `parameters::appconfig` | AppConfig |
+//! | `parameters_dynamodb.rs` | `parameters::dynamodb` | DynamoDB |
+//! | `parameters_secrets_manager.rs` | `parameters::secrets_manager` | Secrets Manager |
+//! | `parameters_ssm.rs` | `parameters::ssm` | Systems Manager |
 //!
 //! A test asks for the [`emulator`], makes clients of its configuration, and takes names that no
 //! other test takes: a namespace, a table, a parameter's path.

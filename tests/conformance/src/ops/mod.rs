@@ -1,14 +1,19 @@
 use crate::Op;
 
 mod correlation_id;
+mod flags;
 mod jmespath;
 mod logger_line;
 mod metrics_emf;
+mod parameters_transform;
 
 /// The ops that are answered, each in a file of its own.
 pub const OPS: &[(&str, Op)] = &[
     ("correlation_id", correlation_id::answer),
+    ("flags.enabled", flags::enabled),
+    ("flags.evaluate", flags::evaluate),
     ("jmespath", jmespath::answer),
     ("logger.line", logger_line::answer),
     ("metrics.emf", metrics_emf::answer),
+    ("parameters.transform", parameters_transform::answer),
 ];
