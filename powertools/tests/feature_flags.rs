@@ -867,6 +867,26 @@ async fn who_decides_senseless_comparisons_may_ask_for_flags_himself() {
     assert!(lines.warnings().is_empty());
 }
 
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn the_context_comes_from_the_headers_of_a_request_of_http() {
+    let by_header = |request: &http::Request<()>| {
+        let tier = request.headers().get("x-tier");
+        let tier = tier.and_then(|tier| tier.to_str().ok());
+        EvaluationContext::new().with("tier", tier)
+    };
+    let handler = |_: http::Request<()>| async {
+        Ok::<_, Error>(feature_flags::current()?.is_enabled("new_checkout", false)?)
+    };
+    let service = FeatureFlagsLayer::new(flags(), by_header).layer(service_fn(handler));
+    let mut request = http::Request::new(());
+    request.extensions_mut().insert(context("one"));
+    assert!(!service.clone().oneshot(request.clone()).await.unwrap());
+    let pro = http::HeaderValue::from_static("pro");
+    request.headers_mut().insert("x-tier", pro);
+    assert!(service.oneshot(request).await.unwrap());
+}
+
 #[tokio::test]
 async fn readiness_is_that_of_the_handler() {
     let (mut service, mut handle) =

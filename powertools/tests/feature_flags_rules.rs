@@ -623,7 +623,7 @@ fn the_values_of_conditions_are_checked_for_their_actions() {
     assert_eq!(
         of("MODULO_RANGE", json!({"BASE": 100.0, "START": "0"})),
         [
-            format!("{VALUE}.BASE: must be a whole number, not a number"),
+            format!("{VALUE}.BASE: must be a whole number, not a decimal number"),
             format!("{VALUE}.START: must be a whole number, not a string"),
             format!("{VALUE}.END: is missing"),
         ]

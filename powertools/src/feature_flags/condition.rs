@@ -17,11 +17,11 @@ use super::{
 pub(super) struct Condition {
     pub(super) key: String,
     pub(super) action: Action,
-    test: Test,
+    pub(super) test: Test,
 }
 
 /// What a context's value has to be.
-enum Test {
+pub(super) enum Test {
     Equal(Value),
     NotEqual(Value),
     Ordered(Value, fn(Ordering) -> bool),
@@ -42,7 +42,7 @@ enum Test {
 }
 
 /// The value of a condition in which the context's value is looked for.
-enum Haystack {
+pub(super) enum Haystack {
     Elements(Elements),
     Text(String),
     Members(serde_json::Map<String, Value>),
@@ -56,21 +56,6 @@ pub(super) enum Outcome {
 }
 
 impl Condition {
-    /// Compiles a condition whose key has been checked.
-    ///
-    /// `path` is where the value is, and `flag` is the name of the condition's flag.
-    pub(super) fn compile(
-        action: Action,
-        key: String,
-        value: Value,
-        flag: &str,
-        path: &Path<'_>,
-        problems: &mut Problems,
-    ) -> Option<Self> {
-        let test = Test::compile(action, value, flag, path, problems)?;
-        Some(Self { key, action, test })
-    }
-
     pub(super) fn evaluate(&self, context: &EvaluationContext, now: SystemTime) -> Outcome {
         if let Test::Schedule(schedule) = &self.test {
             return Outcome::Holds(schedule.holds(now));
@@ -87,7 +72,8 @@ impl Condition {
 }
 
 impl Test {
-    fn compile(
+    /// Compiles what a condition of the flag compares with; `path` is where its value is.
+    pub(super) fn compile(
         action: Action,
         value: Value,
         flag: &str,

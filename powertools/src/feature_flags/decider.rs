@@ -42,29 +42,31 @@ impl<'a> Decider<'a> {
     /// Decides a flag; with `None` the caller's default holds.
     pub(super) fn evaluate(&self, flag: &str) -> Result<Option<Evaluation<'a>>, FeatureFlagsError> {
         let evaluation = match self.document {
-            Some(document) => match self.evaluate_in(document, flag) {
-                None if self.config.fail_on_unknown_flag => {
-                    return Err(FeatureFlagsError::unknown_flag(flag));
-                }
-                evaluation => evaluation,
-            },
+            Some(document) => self.evaluate_in(document, flag)?,
             None => None,
         };
         report::evaluated(self.config, self.reported, flag, evaluation.as_ref());
         Ok(evaluation)
     }
 
-    fn evaluate_in(&self, document: &'a FlagDocument, flag: &str) -> Option<Evaluation<'a>> {
+    fn evaluate_in(
+        &self,
+        document: &'a FlagDocument,
+        flag: &str,
+    ) -> Result<Option<Evaluation<'a>>, FeatureFlagsError> {
         let evaluation = match self.config.on_mismatch.as_deref() {
             Some(decide) => document.evaluate_with(flag, self.context, self.now, decide),
             None => document
                 .evaluate(flag, self.context, self.now)
                 .inspect(|evaluation| report::mismatches(self.config, flag, evaluation)),
         };
-        if evaluation.is_none() && !self.config.fail_on_unknown_flag {
+        if evaluation.is_none() {
+            if self.config.fail_on_unknown_flag {
+                return Err(FeatureFlagsError::unknown_flag(flag));
+            }
             report::unknown_flag(self.config, flag);
         }
-        evaluation
+        Ok(evaluation)
     }
 
     pub(super) fn enabled(&self) -> Vec<&'a str> {

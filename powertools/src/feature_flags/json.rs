@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Number, Value, value::RawValue};
 
-use super::{FlagDocument, problem::ProblemKind};
+use super::{FlagDocument, problem::ProblemKind, value::Kind};
 
 /// The members of an object in the order of the text. Of two with one name the last counts, in the
 /// place of the first.
@@ -28,44 +28,43 @@ pub(super) fn document(text: &str) -> Result<&RawValue, ProblemKind> {
 }
 
 pub(super) fn object(raw: &RawValue) -> Result<Members<'_>, ProblemKind> {
-    read(raw, "an object")
+    read(raw, Kind::Object)
 }
 
 pub(super) fn array(raw: &RawValue) -> Result<Vec<&RawValue>, ProblemKind> {
-    read(raw, "an array")
+    read(raw, Kind::Array)
 }
 
 pub(super) fn string(raw: &RawValue) -> Result<String, ProblemKind> {
-    read(raw, "a string")
+    read(raw, Kind::String)
 }
 
 pub(super) fn boolean(raw: &RawValue) -> Result<bool, ProblemKind> {
-    read(raw, "a boolean")
+    read(raw, Kind::Boolean)
 }
 
 pub(super) fn value(raw: &RawValue) -> Result<Value, ProblemKind> {
     nested(raw, FlagDocument::MAX_DEPTH)
 }
 
-/// The type of a value, as problems name it.
-pub(super) fn kind(raw: &RawValue) -> &'static str {
+pub(super) fn kind(raw: &RawValue) -> Kind {
     match raw.get().as_bytes() {
-        [b'{', ..] => "an object",
-        [b'[', ..] => "an array",
-        [b'"', ..] => "a string",
-        [b't' | b'f', ..] => "a boolean",
-        [b'n', ..] => "null",
-        _ => "a number",
+        [b'{', ..] => Kind::Object,
+        [b'[', ..] => Kind::Array,
+        [b'"', ..] => Kind::String,
+        [b't' | b'f', ..] => Kind::Boolean,
+        [b'n', ..] => Kind::Null,
+        _ => Kind::Number,
     }
 }
 
-fn read<'t, T: Deserialize<'t>>(
-    raw: &'t RawValue,
-    expected: &'static str,
-) -> Result<T, ProblemKind> {
+fn read<'t, T: Deserialize<'t>>(raw: &'t RawValue, expected: Kind) -> Result<T, ProblemKind> {
     let found = kind(raw);
     if found != expected {
-        return Err(ProblemKind::WrongType { expected, found });
+        return Err(ProblemKind::WrongType {
+            expected: expected.name(),
+            found: found.name(),
+        });
     }
     // The text has been checked but for halves of surrogate pairs.
     serde_json::from_str(raw.get()).map_err(|_| ProblemKind::NotUnicode)
@@ -78,21 +77,21 @@ fn nested(raw: &RawValue, depth: usize) -> Result<Value, ProblemKind> {
         })
     };
     match kind(raw) {
-        "an object" => {
+        Kind::Object => {
             let depth = deeper()?;
             let members = object(raw)?.into_iter();
             let members = members.map(|(name, raw)| Ok((name, nested(raw, depth)?)));
             members.collect::<Result<_, _>>().map(Value::Object)
         }
-        "an array" => {
+        Kind::Array => {
             let depth = deeper()?;
             let elements = array(raw)?.into_iter().map(|raw| nested(raw, depth));
             elements.collect::<Result<_, _>>().map(Value::Array)
         }
-        "a string" => string(raw).map(Value::String),
-        "a boolean" => boolean(raw).map(Value::Bool),
-        "null" => Ok(Value::Null),
-        _ => number(raw.get()).ok_or(ProblemKind::NumberOutOfRange),
+        Kind::String => string(raw).map(Value::String),
+        Kind::Boolean => boolean(raw).map(Value::Bool),
+        Kind::Number => number(raw.get()).ok_or(ProblemKind::NumberOutOfRange),
+        Kind::Null => Ok(Value::Null),
     }
 }
 

@@ -46,11 +46,13 @@ fn whole(value: Option<&Value>) -> Result<i128, ProblemKind> {
     let value = value
         .filter(|it| !it.is_null())
         .ok_or(ProblemKind::Missing)?;
+    let wrong_type = |found| ProblemKind::WrongType {
+        expected: "a whole number",
+        found,
+    };
     match value.as_number().and_then(Number::of) {
         Some(Number::Int(int)) => Ok(int),
-        Some(Number::Float(_)) | None => Err(ProblemKind::WrongType {
-            expected: "a whole number",
-            found: kind(value),
-        }),
+        Some(Number::Float(_)) => Err(wrong_type("a decimal number")),
+        None => Err(wrong_type(kind(value))),
     }
 }

@@ -10,6 +10,7 @@ use super::{
     json::{self, Members},
     problem::{Path, ProblemKind, Problems, SchemaErrors},
     schema::required,
+    value::Kind,
 };
 
 pub(super) fn compile(text: &str) -> Result<IndexMap<String, Flag>, SchemaErrors> {
@@ -34,7 +35,7 @@ pub(super) fn compile(text: &str) -> Result<IndexMap<String, Flag>, SchemaErrors
 /// Whether it is what is written, which says its version, and not what applications get.
 fn is_definition(document: &Members<'_>) -> bool {
     let version = document.get("version");
-    version.is_some_and(|version| json::kind(version) == "a string")
+    version.is_some_and(|version| json::kind(version) == Kind::String)
 }
 
 fn flags(flags: Members<'_>, path: &Path<'_>, problems: &mut Problems) -> IndexMap<String, Flag> {

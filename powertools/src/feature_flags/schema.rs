@@ -5,11 +5,11 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     action::Action,
-    condition::Condition,
+    condition::{Condition, Test},
     document::{Flag, Rule},
     json::{self, Members},
     problem::{Path, ProblemKind, Problems, SchemaErrors},
-    value::{is_truthy, kind},
+    value::{Kind, is_truthy, kind},
 };
 
 pub(super) fn compile(text: &str) -> Result<IndexMap<String, Flag>, SchemaErrors> {
@@ -135,18 +135,13 @@ fn condition(
         Ok(key)
     });
     let value = required(&members, "value", path, problems, json::value);
-    let (action, value) = (action?, value?);
     let path = path.member("value");
-    // With an action and a value, whatever else is wrong is found at once.
-    let test = Condition::compile(
-        action,
-        key.clone().unwrap_or_default(),
-        value,
-        flag,
-        &path,
-        problems,
-    );
-    key.and(test)
+    let test = Test::compile(action?, value?, flag, &path, problems);
+    Some(Condition {
+        key: key?,
+        action: action?,
+        test: test?,
+    })
 }
 
 fn check_key(key: &str, action: Option<Action>) -> Result<(), ProblemKind> {
@@ -164,7 +159,7 @@ fn check_key(key: &str, action: Option<Action>) -> Result<(), ProblemKind> {
 
 /// Whether it is null, or whatever else is as good as no rules in the other toolkits.
 fn is_nothing(raw: &RawValue) -> bool {
-    json::kind(raw) != "an object" && json::value(raw).is_ok_and(|value| !is_truthy(&value))
+    json::kind(raw) != Kind::Object && json::value(raw).is_ok_and(|value| !is_truthy(&value))
 }
 
 fn filled_object<'t>(
@@ -189,7 +184,7 @@ pub(super) fn required<'t, T>(
     read: impl FnOnce(&'t RawValue) -> Result<T, ProblemKind>,
 ) -> Option<T> {
     let raw = members.get(name).copied();
-    let raw = raw.filter(|raw| raw.get() != "null");
+    let raw = raw.filter(|raw| json::kind(raw) != Kind::Null);
     let read = raw.ok_or(ProblemKind::Missing).and_then(read);
     problems.take(&path.member(name), read)
 }
