@@ -12,8 +12,23 @@ pub(crate) fn write(bytes: &mut Vec<u8>, value: impl Serialize) {
     put_on_one_line(&mut bytes[start..]);
 }
 
+/// Appends a text as a JSON string. In nearly all of them nothing is escaped.
+pub(crate) fn write_text(bytes: &mut Vec<u8>, text: &str) {
+    let is_plain = |byte| !matches!(byte, 0..b' ' | b'"' | b'\\');
+    // To the end in any case, as that goes many bytes at a time.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        bytes.reserve(text.len() + 2);
+        bytes.push(b'"');
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'"');
+    } else {
+        write(bytes, text);
+    }
+}
+
 /// JSON that is passed through as it is (a `RawValue`) may have line breaks between its tokens;
 /// inside of strings there are none.
+#[inline(never)] // It grows when it is optimised, and would into every type that is written.
 pub(crate) fn put_on_one_line(json: &mut [u8]) {
     for byte in json {
         if matches!(*byte, b'\n' | b'\r') {
@@ -25,6 +40,17 @@ pub(crate) fn put_on_one_line(json: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_written_as_serde_json_writes_them() {
+        let characters = (0..=0x7f).chain([0x80, 0x2028, 0x1f980]);
+        for character in characters.filter_map(char::from_u32) {
+            let text = format!("a{character}b");
+            let mut bytes = Vec::new();
+            write_text(&mut bytes, &text);
+            assert_eq!(bytes, serde_json::to_vec(&text).unwrap());
+        }
+    }
 
     #[test]
     fn raw_json_is_put_on_one_line() {

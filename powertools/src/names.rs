@@ -8,3 +8,9 @@ pub(crate) const ANNOTATION: &str = "annotation.";
 
 /// A span's fields of this prefix are metadata of its trace document.
 pub(crate) const METADATA: &str = "metadata.";
+
+/// Returns whether a span is the one that lambda_runtime's own `TracingLayer` opens around every
+/// invocation.
+pub(crate) fn is_of_runtime(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.name() == "Lambda runtime invoke"
+}

@@ -14,6 +14,9 @@ const RESERVED: [&str; 6] = [
     "xray_trace_id",
 ];
 
+/// How many bytes are made room for with a name: for its quotes, and for a value that is a number.
+const ROOM: usize = 24;
+
 /// How many bytes of replaced values are kept before they are given back.
 const MAX_GARBAGE: usize = 1024;
 
@@ -46,6 +49,13 @@ pub(super) struct MemberRef<'a> {
 }
 
 impl Fields {
+    pub(super) fn with_capacity(bytes: usize, members: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            members: Vec::with_capacity(members),
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.members.clear();
@@ -58,6 +68,11 @@ impl Fields {
     /// Adds a member; what cannot be serialised becomes `null`, for a line is never lost.
     pub(super) fn insert(&mut self, name: &str, value: impl Serialize) {
         self.insert_with(name, false, |bytes| json::write(bytes, value));
+    }
+
+    /// Adds a member whose value is a text.
+    pub(super) fn insert_text(&mut self, name: &str, text: &str) {
+        self.insert_with(name, false, |bytes| json::write_text(bytes, text));
     }
 
     /// Adds a member whose value is an [`ErrorRecord`](super::value::ErrorRecord).
@@ -74,12 +89,19 @@ impl Fields {
         });
     }
 
-    fn insert_with(&mut self, name: &str, is_error: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a member whose value `write` appends as JSON.
+    pub(super) fn insert_with(
+        &mut self,
+        name: &str,
+        is_error: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         if RESERVED.contains(&name) {
             return;
         }
         let start = self.bytes.len();
-        json::write(&mut self.bytes, name);
+        self.bytes.reserve(name.len() + ROOM);
+        json::write_text(&mut self.bytes, name);
         let name_end = self.bytes.len();
         write(&mut self.bytes);
         self.place(Member {
@@ -92,7 +114,7 @@ impl Fields {
     /// Removes a member; an unknown name is no error.
     pub(super) fn remove(&mut self, name: &str) {
         let mut quoted = Vec::new();
-        json::write(&mut quoted, name);
+        json::write_text(&mut quoted, name);
         let bytes = &self.bytes;
         self.members
             .retain(|member| bytes[member.name.clone()] != *quoted);
@@ -102,7 +124,7 @@ impl Fields {
     /// Returns one member as an object of its own, empty if there is none of that name.
     pub(super) fn only(&self, name: &str) -> Self {
         let mut quoted = Vec::new();
-        json::write(&mut quoted, name);
+        json::write_text(&mut quoted, name);
         let mut only = Self::default();
         if let Some(member) = self.iter().find(|member| member.name == quoted) {
             only.push(member);

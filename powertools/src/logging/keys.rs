@@ -67,7 +67,8 @@ pub fn correlation_id() -> Option<String> {
 ///
 /// Outside of an invocation nothing happens.
 pub fn set_correlation_id(id: impl Into<String>) {
-    Invocation::with_current(|invocation| invocation.logging().set_correlation_id(id.into()));
+    let id = id.into();
+    Invocation::with_current(|invocation| invocation.logging().set_correlation_id(&id));
 }
 
 pub(super) fn request_level(level: LevelFilter) {

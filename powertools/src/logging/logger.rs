@@ -226,7 +226,7 @@ impl Logger {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let mut service = Vec::new();
-        json::write(&mut service, &self.service);
+        json::write_text(&mut service, &self.service);
         let writer = LineWriter {
             format: Arc::clone(&self.format),
             service,

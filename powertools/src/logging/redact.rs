@@ -16,7 +16,7 @@ pub(super) struct Redaction {
 impl Redaction {
     pub(super) fn add(&mut self, name: &str) {
         let mut quoted = Vec::new();
-        json::write(&mut quoted, name);
+        json::write_text(&mut quoted, name);
         self.names.push(quoted);
     }
 
@@ -29,7 +29,7 @@ impl Redaction {
         let mut shortest = Vec::new();
         let quoted = if quoted.contains(&b'\\') {
             match serde_json::from_slice::<String>(quoted) {
-                Ok(name) => json::write(&mut shortest, name),
+                Ok(name) => json::write_text(&mut shortest, &name),
                 Err(_) => return false,
             }
             &shortest
@@ -73,7 +73,7 @@ impl Redaction {
             let is_key = json.get(value) == Some(&b':');
             position = end;
             match self.nested(string).filter(|_| !is_key) {
-                Some(redacted) => json::write(output, redacted),
+                Some(redacted) => json::write_text(output, &redacted),
                 None => output.extend_from_slice(string),
             }
             if is_key && self.covers(string) {

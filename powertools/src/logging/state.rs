@@ -44,9 +44,9 @@ impl State {
         serde_json::from_slice(id.value).ok()
     }
 
-    pub(super) fn set_correlation_id(&self, id: String) {
+    pub(super) fn set_correlation_id(&self, id: &str) {
         let mut keys = self.keys();
-        keys.insert(CORRELATION_ID, id);
+        keys.insert_text(CORRELATION_ID, id);
         keys.collect_garbage();
     }
 
@@ -144,9 +144,13 @@ pub(super) fn extend<'a>(line: &mut Fields, invocation: &'a Invocation) -> Optio
     context.trace_id.as_deref()
 }
 
+/// What the invocation's own keys hardly ever exceed.
+const CONTEXT_BYTES: usize = 512;
+const CONTEXT_KEYS: usize = 6;
+
 impl ContextKeys {
     fn new(context: &Context, cold_start: bool) -> Self {
-        let mut fields = Fields::default();
+        let mut fields = Fields::with_capacity(CONTEXT_BYTES, CONTEXT_KEYS);
         // Without an id it is no request of Lambda's, and neither cold nor warm.
         if !context.request_id.is_empty() {
             fields.insert("cold_start", cold_start);
@@ -169,7 +173,7 @@ impl ContextKeys {
 
 fn insert_known(fields: &mut Fields, name: &str, value: &str) {
     if !value.is_empty() {
-        fields.insert(name, value);
+        fields.insert_text(name, value);
     }
 }
 
@@ -179,7 +183,7 @@ pub(super) fn trace_id(header: &str) -> Option<Vec<u8>> {
         .split(';')
         .find_map(|part| part.trim().strip_prefix("Root="))?;
     let mut quoted = Vec::with_capacity(root.len() + 2);
-    json::write(&mut quoted, root);
+    json::write_text(&mut quoted, root);
     Some(quoted)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
@@ -27,7 +27,7 @@ use super::{
     threshold::Threshold,
     visitor::{FATAL, FieldVisitor},
 };
-use crate::{Invocation, json, output::Output};
+use crate::{Invocation, json, names::is_of_runtime, output::Output};
 
 /// A line's buffers grow to what a function's lines need, and no further than this in bytes.
 const KEPT_CAPACITY: usize = 64 * 1024;
@@ -43,6 +43,15 @@ struct Buffers {
     text: String,
     message: Vec<u8>,
     line: Vec<u8>,
+}
+
+/// What the runtime's own span tells of its invocation, as it tells it: every invocation has that
+/// span, and hardly one a line that needs it.
+#[derive(Default)]
+struct RuntimeKeys {
+    request_id: Option<Box<str>>,
+    tenant_id: Option<Box<str>>,
+    trace_header: Option<Box<str>>,
 }
 
 /// Writes every event as one line.
@@ -67,8 +76,7 @@ pub(super) struct LineWriter {
 /// What is kept of a span until it closes.
 struct SpanState {
     fields: Fields,
-    /// The trace's id as JSON, where the runtime's own span tells it.
-    trace_id: Option<Vec<u8>>,
+    runtime: RuntimeKeys,
     /// Where the span was made: code that enters it in another task logs for the same invocation.
     invocation: Option<Invocation>,
 }
@@ -78,11 +86,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let Some(span) = ctx.span(id) else { return };
         let mut state = SpanState {
             fields: Fields::default(),
-            trace_id: None,
+            runtime: RuntimeKeys::default(),
             invocation: Invocation::current(),
         };
         if is_of_runtime(attributes.metadata()) {
-            attributes.record(&mut RuntimeVisitor(&mut state));
+            attributes.record(&mut state.runtime);
         } else {
             attributes.record(&mut FieldVisitor::span(
                 &mut state.fields,
@@ -121,14 +129,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let trace_id = invocation
             .as_ref()
             .and_then(|invocation| state::extend(fields, invocation));
+        let is_request = |it: &Invocation| !it.context().request_id.is_empty();
+        let is_known = invocation.as_ref().is_some_and(is_request);
         let mut trace_id_of_runtime = None;
         let spans = ctx.event_scope(event);
         for span in spans.into_iter().flat_map(Scope::from_root) {
             if let Some(state) = span.extensions().get::<SpanState>() {
-                fields.extend(&state.fields);
-                if trace_id.is_none() && state.trace_id.is_some() {
-                    trace_id_of_runtime.clone_from(&state.trace_id);
+                if !is_known {
+                    state.runtime.add_to(fields, &mut trace_id_of_runtime);
                 }
+                fields.extend(&state.fields);
             }
         }
         let mut is_fatal = false;
@@ -281,7 +291,7 @@ impl LineWriter {
     /// Writes a line of the logger's own.
     pub(super) fn warn(&self, fields: &Fields, trace_id: Option<&[u8]>, message: &str) {
         let mut quoted = Vec::new();
-        json::write(&mut quoted, message);
+        json::write_text(&mut quoted, message);
         let line = Line {
             level: Level::WARN,
             is_fatal: false,
@@ -323,21 +333,28 @@ impl fmt::Debug for LineWriter {
     }
 }
 
-/// The span that lambda_runtime's own `TracingLayer` opens around every invocation.
-fn is_of_runtime(metadata: &Metadata<'_>) -> bool {
-    metadata.name() == "Lambda runtime invoke"
+impl RuntimeKeys {
+    /// Adds them to a line under our names, so that lines written outside of the layers (the runtime's
+    /// own error lines) can be found by the same keys.
+    fn add_to(&self, line: &mut Fields, trace_id: &mut Option<Vec<u8>>) {
+        if let Some(id) = &self.request_id {
+            line.insert_text("function_request_id", id);
+        }
+        if let Some(id) = &self.tenant_id {
+            line.insert_text("tenant_id", id);
+        }
+        if let Some(header) = &self.trace_header {
+            *trace_id = state::trace_id(header);
+        }
+    }
 }
 
-/// Gives the fields of the runtime's own span our names, so that lines written outside of the
-/// layers (the runtime's own error lines) can be found by the same keys.
-struct RuntimeVisitor<'a>(&'a mut SpanState);
-
-impl Visit for RuntimeVisitor<'_> {
+impl Visit for RuntimeKeys {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "requestId" => self.0.fields.insert("function_request_id", value),
-            "tenantId" => self.0.fields.insert("tenant_id", value),
-            "xrayTraceId" => self.0.trace_id = state::trace_id(value),
+            "requestId" => self.request_id = Some(value.into()),
+            "tenantId" => self.tenant_id = Some(value.into()),
+            "xrayTraceId" => self.trace_header = Some(value.into()),
             _ => {}
         }
     }

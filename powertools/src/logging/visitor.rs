@@ -52,14 +52,22 @@ impl<'a> FieldVisitor<'a> {
     }
 
     fn insert(&mut self, field: &Field, value: impl Serialize) {
+        self.insert_with(field, |bytes| json::write(bytes, value));
+    }
+
+    fn insert_text(&mut self, field: &Field, text: &str) {
+        self.insert_with(field, |bytes| json::write_text(bytes, text));
+    }
+
+    fn insert_with(&mut self, field: &Field, write: impl FnOnce(&mut Vec<u8>)) {
         match (&mut self.event, field.name()) {
             (Some(event), "message") => {
                 event.message.clear();
-                json::write(event.message, value);
+                write(event.message);
             }
             (_, name) => {
                 if let Some(name) = key_of(name) {
-                    self.fields.insert(name, value);
+                    self.fields.insert_with(name, false, write);
                 }
             }
         }
@@ -67,7 +75,7 @@ impl<'a> FieldVisitor<'a> {
 
     fn insert_error(&mut self, field: &Field, error: &ErrorRecord) {
         if self.event.is_some() && field.name() == "message" {
-            self.insert(field, &error.message);
+            self.insert_text(field, &error.message);
         } else if let Some(name) = key_of(field.name()) {
             self.fields.insert_error(name, error);
         }
@@ -117,7 +125,7 @@ impl Visit for FieldVisitor<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, value);
+        self.insert_text(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
@@ -128,7 +136,7 @@ impl Visit for FieldVisitor<'_> {
         // Taken while in use: the value's own code may come back here.
         let mut text = std::mem::take(self.text);
         match value::format(value, &mut text) {
-            Formatted::Text => self.insert(field, text.as_str()),
+            Formatted::Text => self.insert_text(field, &text),
             Formatted::Error(error) => self.insert_error(field, &error),
             Formatted::Json => match (&mut self.event, field.name()) {
                 (Some(event), "message") => {

@@ -49,10 +49,8 @@ struct Open {
 impl HandlerSpan {
     pub(super) fn open(invocation: &Invocation, name: Option<&str>) -> Self {
         let context = invocation.context();
-        let parent = TraceHeader::from_context(context)
-            .filter(|header| header.sampled() == Some(true))
-            .and_then(|header| header.span_context());
-        let Some(parent) = parent else {
+        let header = TraceHeader::of_sampled(context);
+        let Some(parent) = header.and_then(|header| header.span_context()) else {
             return Self::without_span(invocation);
         };
         let name = name.unwrap_or(&context.env_config.function_name);

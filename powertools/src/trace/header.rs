@@ -96,6 +96,20 @@ impl TraceHeader {
         context.xray_trace_id.as_deref()?.parse().ok()
     }
 
+    /// Returns the header of an invocation that is traced. Most are not, and cost no more than a look
+    /// at each part's name.
+    pub(super) fn of_sampled(context: &lambda_runtime::Context) -> Option<Self> {
+        let header = context.xray_trace_id.as_deref()?;
+        let mut parts = header.as_bytes().split(|&byte| byte == b';');
+        parts
+            .any(|part| {
+                let value = part.trim_ascii_start().strip_prefix(b"Sampled");
+                value.is_some_and(|value| value.contains(&b'1'))
+            })
+            .then(|| header.parse().ok())?
+            .filter(|header: &Self| header.sampled == Some(true))
+    }
+
     fn from_span_context(context: &SpanContext) -> Option<Self> {
         context.is_valid().then(|| Self {
             root: context.trace_id(),

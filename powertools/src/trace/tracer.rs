@@ -23,7 +23,7 @@ use super::{
 };
 #[cfg(feature = "testing")]
 use crate::testing::CapturedTraces;
-use crate::{Env, env};
+use crate::{Env, env, names::is_of_runtime};
 
 /// How many attributes a span keeps: far more than fit into a document.
 const ATTRIBUTES: u32 = 4096;
@@ -262,6 +262,8 @@ impl Form {
 }
 
 /// Lets spans pass up to a level, and of events those that mark their span as failed.
+///
+/// The runtime's own span is around the handler's, and has no parent: it is in no trace.
 #[derive(Debug)]
 struct Traced(Level);
 
@@ -272,7 +274,7 @@ impl Traced {
         } else {
             Level::ERROR
         };
-        *metadata.level() <= level
+        *metadata.level() <= level && !is_of_runtime(metadata)
     }
 }
 

@@ -52,7 +52,7 @@ impl Format for EcsFormat {
             json::write(output, line.message());
         }
         output.extend_from_slice(br#","ecs.version":"#);
-        json::write(output, VERSION);
+        json::write_text(output, VERSION);
         output.extend_from_slice(br#","log.logger":"#);
         json::write(output, line.location());
         output.extend_from_slice(br#","service.name":"#);
@@ -82,11 +82,11 @@ fn write_error(record: &[u8], output: &mut Vec<u8>) {
         return;
     };
     output.extend_from_slice(br#","error.message":"#);
-    json::write(output, &error.message);
+    json::write_text(output, &error.message);
     if let Some(kind) = &error.kind {
         output.extend_from_slice(br#","error.type":"#);
-        json::write(output, kind);
+        json::write_text(output, kind);
     }
     output.extend_from_slice(br#","error.stack_trace":"#);
-    json::write(output, error.trace());
+    json::write_text(output, &error.trace());
 }

@@ -226,6 +226,6 @@ pub(in crate::logging) fn fields_but_service<'a>(
 
 fn quoted(key: &str) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(key.len() + 2);
-    json::write(&mut quoted, key);
+    json::write_text(&mut quoted, key);
     quoted
 }
