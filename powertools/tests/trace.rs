@@ -186,6 +186,20 @@ async fn spans_inside_are_subsegments_of_each_other_and_leave_first() {
 }
 
 #[tokio::test]
+async fn the_runtimes_own_span_is_no_part_of_the_trace() {
+    let documents = trace(SAMPLED, || async {
+        info_span!("Lambda runtime invoke", requestId = "52fdfc07").in_scope(|| {
+            info_span!("inner").in_scope(|| {});
+        });
+        Ok::<_, Infallible>(())
+    })
+    .await;
+    let names: Vec<_> = documents.iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["inner", "## my-function"]);
+    assert_eq!(documents[0]["parent_id"], documents[1]["id"]);
+}
+
+#[tokio::test]
 async fn nothing_is_sent_for_a_trace_that_is_not_sampled() {
     for header in [
         Some(UNSAMPLED),

@@ -101,13 +101,15 @@ impl TraceHeader {
     pub(super) fn of_sampled(context: &lambda_runtime::Context) -> Option<Self> {
         let header = context.xray_trace_id.as_deref()?;
         let mut parts = header.as_bytes().split(|&byte| byte == b';');
-        parts
-            .any(|part| {
-                let value = part.trim_ascii_start().strip_prefix(b"Sampled");
-                value.is_some_and(|value| value.contains(&b'1'))
-            })
-            .then(|| header.parse().ok())?
-            .filter(|header: &Self| header.sampled == Some(true))
+        let may_be_sampled = parts.any(|part| {
+            let value = part.trim_ascii_start().strip_prefix(b"Sampled");
+            value.is_some_and(|value| value.contains(&b'1'))
+        });
+        if !may_be_sampled {
+            return None;
+        }
+        let header: Self = header.parse().ok()?;
+        (header.sampled == Some(true)).then_some(header)
     }
 
     fn from_span_context(context: &SpanContext) -> Option<Self> {
@@ -292,6 +294,28 @@ mod tests {
         for lineage in ["", "a b", "a,b", "a=b", "ä", "a\rb", &format!("{longest}1")] {
             let header = parse(&format!("Root={ROOT};Lineage={lineage}")).unwrap();
             assert_eq!(header.to_string(), format!("Root={ROOT}"), "{lineage}");
+        }
+    }
+
+    #[test]
+    fn an_invocation_is_traced_if_its_header_says_so_anywhere() {
+        let parent = "Parent=53995c3f42cd8ad8";
+        for (header, is_sampled) in [
+            (format!("Root={ROOT};{parent};Sampled=1"), true),
+            (format!("Sampled=1;{parent};Root={ROOT}"), true),
+            (format!("Root={ROOT}; Sampled = 1 ;{parent}"), true),
+            (format!("Root={ROOT};{parent};Sampled=0;Sampled=1"), true),
+            (format!("Root={ROOT};{parent};Sampled=1;Sampled=0"), false),
+            (format!("Root={ROOT};{parent};Sampled=0"), false),
+            (format!("Root={ROOT};{parent};Sampled=11"), false),
+            (format!("Root={ROOT};{parent};Sampled=?"), false),
+            (format!("Root={ROOT};{parent}"), false),
+            (format!("{parent};Sampled=1"), false),
+        ] {
+            let mut context = lambda_runtime::Context::default();
+            context.xray_trace_id = Some(header);
+            let found = TraceHeader::of_sampled(&context);
+            assert_eq!(found.is_some(), is_sampled, "{:?}", context.xray_trace_id);
         }
     }
 
