@@ -32,7 +32,10 @@ impl Sampler {
         let refused = |_| LoggerError::SampleRate {
             value: rate.to_owned(),
         };
-        Self::new(rate.parse().map_err(refused)?)
+        // As JSON has numbers: the standard library's own parser takes 15 KB of every function.
+        let zero = if rate.starts_with('.') { "0" } else { "" };
+        let number = serde_json::from_str(&format!("{zero}{rate}"));
+        Self::new(number.map_err(refused)?)
     }
 
     pub(super) fn with_random(self, random: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
@@ -74,11 +77,11 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_from_0_to_1() {
-        for wrong in ["-0.1", "1.1", "NaN", "inf", "half", ""] {
+        for wrong in ["-0.1", "1.1", "NaN", "inf", "half", ".", "1e999", ""] {
             let error = Sampler::parse(wrong).unwrap_err();
             assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
         }
-        for right in ["0", "1", "0.25", "1e-3"] {
+        for right in ["0", "1", "1.0", "0.25", ".25", "1e-3"] {
             assert!(Sampler::parse(right).is_ok(), "{right}");
         }
     }
