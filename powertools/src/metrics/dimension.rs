@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, iter};
+use std::{borrow::Cow, fmt, slice};
 
 use super::{MetricsError, limits};
 
@@ -36,6 +36,15 @@ pub(super) struct DimensionSet<'a> {
     added: &'a [Dimension],
     own: &'a [Dimension],
     service: Option<&'a Dimension>,
+}
+
+/// The dimensions of a set: each where its name comes first, with the value that comes last.
+#[derive(Clone, Debug)]
+pub(super) struct Dimensions<'a> {
+    set: DimensionSet<'a>,
+    /// Of which list the next one is, and which of it.
+    list: usize,
+    index: usize,
 }
 
 impl Dimension {
@@ -138,39 +147,41 @@ impl<'a> DimensionSets<'a> {
 }
 
 impl<'a> DimensionSet<'a> {
-    pub(super) fn iter(self) -> impl Iterator<Item = &'a Dimension> + Clone {
-        let Self {
-            configured,
-            replacing,
-            added,
-            own,
-            service,
-        } = self;
-        let replaced = move |dimension: &'a Dimension| {
-            [own, added, replacing]
-                .into_iter()
-                .find_map(|dimensions| find(dimensions, &dimension.name))
-                .unwrap_or(dimension)
-        };
-        let is_none_of = |lists: [&'a [Dimension]; 3]| {
-            move |dimension: &&Dimension| {
-                lists
-                    .iter()
-                    .all(|dimensions| find(dimensions, &dimension.name).is_none())
-            }
-        };
-        let added_only = added.iter().filter(is_none_of([configured, &[], &[]]));
-        let own_only = own.iter().filter(is_none_of([configured, added, &[]]));
-        let service = service.filter(is_none_of([configured, added, own]));
-        iter::empty()
-            .chain(configured.iter().map(replaced))
-            .chain(added_only.map(replaced))
-            .chain(own_only)
-            .chain(service)
+    pub(super) const fn iter(self) -> Dimensions<'a> {
+        Dimensions {
+            set: self,
+            list: 0,
+            index: 0,
+        }
     }
 
     fn contains(self, name: &str) -> bool {
         self.iter().any(|dimension| dimension.name == name)
+    }
+}
+
+impl<'a> Iterator for Dimensions<'a> {
+    type Item = &'a Dimension;
+
+    fn next(&mut self) -> Option<&'a Dimension> {
+        let set = self.set;
+        let service = set.service.map_or(&[][..], slice::from_ref);
+        let lists = [set.configured, set.added, set.own, service];
+        while let Some(list) = lists.get(self.list) {
+            let Some(dimension) = list.get(self.index) else {
+                self.list += 1;
+                self.index = 0;
+                continue;
+            };
+            self.index += 1;
+            let same_name = |dimensions: &'a [Dimension]| find(dimensions, &dimension.name);
+            let mut earlier = lists[..self.list].iter();
+            if earlier.all(|dimensions| same_name(dimensions).is_none()) {
+                let mut replacing = [set.own, set.added, set.replacing].into_iter();
+                return Some(replacing.find_map(same_name).unwrap_or(dimension));
+            }
+        }
+        None
     }
 }
 
