@@ -1,0 +1,1 @@
+//! Messages whose bodies are in S3.

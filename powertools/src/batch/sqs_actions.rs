@@ -1,0 +1,1 @@
+//! Messages that are tried again later, or given up.
