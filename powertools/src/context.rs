@@ -8,6 +8,7 @@ use lambda_runtime::{Context, LambdaEvent, LambdaInvocation};
 /// |---|---|
 /// | [`LambdaEvent<T>`] | around a handler given to `lambda_runtime::run` or `run_concurrent` |
 /// | [`LambdaInvocation`] | at `Runtime::layer`, where the answer has already been sent |
+/// | `batch::Record<T>` (feature `batch`) | around the handler of a batch's record |
 /// | `http::Request<B>` (feature `http`) | around a handler given to `lambda_http::run` |
 ///
 /// The trait is sealed: it is implemented here for the requests of the Lambda runtime only.
@@ -35,6 +36,13 @@ impl HasContext for LambdaInvocation {
     }
 }
 
+#[cfg(feature = "batch")]
+impl<T, M> HasContext for crate::batch::Record<T, M> {
+    fn context(&self) -> Option<&Context> {
+        Some(Self::context(self))
+    }
+}
+
 #[cfg(feature = "http")]
 impl<B> HasContext for http::Request<B> {
     fn context(&self) -> Option<&Context> {
@@ -49,6 +57,8 @@ mod sealed {
 
     impl<T> Sealed for LambdaEvent<T> {}
     impl Sealed for LambdaInvocation {}
+    #[cfg(feature = "batch")]
+    impl<T, M> Sealed for crate::batch::Record<T, M> {}
     #[cfg(feature = "http")]
     impl<B> Sealed for http::Request<B> {}
 }

@@ -8,15 +8,27 @@ mod envelope;
 mod error;
 mod json;
 mod kpl;
+mod nullable;
 mod plain;
 #[cfg(feature = "batch-protobuf")]
 mod protobuf;
+#[cfg(any(feature = "batch-avro", feature = "batch-protobuf"))]
+mod registry;
+mod varint;
 
 pub(super) use kpl::{UserRecord, deaggregate};
 
+#[cfg(feature = "batch-avro")]
+pub use avro::{Avro, AvroSchemaError};
+pub use envelope::{EventBridge, EventBridgeEvent, Sns, SnsAttribute, SnsMessage};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use json::Json;
-pub use plain::{Bytes, Text};
+pub use nullable::Nullable;
+pub use plain::{Bytes, Images, Text};
+#[cfg(feature = "batch-protobuf")]
+pub use protobuf::Protobuf;
+#[cfg(any(feature = "batch-avro", feature = "batch-protobuf"))]
+pub use registry::Registry;
 
 /// Makes a payload of what a record carries.
 ///
@@ -66,6 +78,7 @@ pub trait Format<T>: Send + Sync + 'static {
 pub struct Data<'a> {
     content: Content<'a>,
     schema: Option<SchemaMetadata<'a>>,
+    pointer: bool,
 }
 
 #[derive(Clone)]
@@ -74,6 +87,12 @@ enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
     Null,
 }
+
+/// What the attribute is called that the extended clients of SQS and SNS give a message whose body they
+/// have put into S3. The second is the older name.
+///
+/// Source: <https://github.com/awslabs/amazon-sqs-java-extended-client-lib>
+const POINTER_ATTRIBUTES: [&str; 2] = ["ExtendedPayloadSize", "SQSLargePayloadSize"];
 
 /// What a schema registry says about a record of Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +142,7 @@ impl<'a> Data<'a> {
         Self {
             content,
             schema: None,
+            pointer: false,
         }
     }
 
@@ -137,6 +157,25 @@ impl<'a> Data<'a> {
     #[must_use]
     pub const fn schema(&self) -> Option<&SchemaMetadata<'a>> {
         self.schema.as_ref()
+    }
+
+    /// Sets whether an attribute of the message says that its body is elsewhere, and that this only
+    /// points at it.
+    #[must_use]
+    pub const fn with_pointer(mut self, pointer: bool) -> Self {
+        self.pointer = pointer;
+        self
+    }
+
+    /// Returns whether an attribute of the message says that its body is elsewhere.
+    #[must_use]
+    pub const fn is_pointer(&self) -> bool {
+        self.pointer
+    }
+
+    /// Returns whether a message with an attribute of this name only points at its body.
+    pub(super) fn is_pointer_attribute(name: &str) -> bool {
+        POINTER_ATTRIBUTES.contains(&name)
     }
 
     /// Returns whether there is no data at all.

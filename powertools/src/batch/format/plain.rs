@@ -19,3 +19,9 @@ impl Format<Vec<u8>> for Bytes {
         Ok(data.into_bytes())
     }
 }
+
+/// The images of a DynamoDB record: the payload is a [`Change<T>`](super::super::Change).
+///
+/// The only format of [`DynamoDb`](super::super::DynamoDb), and the default there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Images;

@@ -1,0 +1,441 @@
+//! A batch, from its event to its answer.
+
+use std::{fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use serde_json::value::RawValue;
+use tower_service::Service;
+use tracing::{Instrument, Span, error_span, warn};
+
+use super::{
+    BatchError, BatchEvent, BatchResponse, ClassifyFailure, Decode, DecodeError, Disposition,
+    FailedRecord, ItemIdentifier, MAX_FAILURES, Record, RecordError, RecordFailure, Settlement,
+    Source, UndecodableRecord,
+    config::Config,
+    deadline::Deadline,
+    metrics,
+    schedule::{Item, Schedule, State, Work},
+    source::{Order, Parsed},
+};
+use crate::Invocation;
+
+/// Handles a batch.
+pub(super) async fn run<Inner, T, S, F, C>(
+    inner: Inner,
+    event: BatchEvent,
+    invocation: Invocation,
+    config: Arc<Config<T, S, F, C>>,
+) -> Result<BatchResponse, BatchError<Inner::Error>>
+where
+    Inner: Service<Record<T, S::Record>> + Clone,
+    Inner::Error: fmt::Debug,
+    S: Source,
+    F: Decode<S, T>,
+    C: ClassifyFailure<Inner::Error>,
+{
+    let records = check::<S, _>(event, config.settings.refuse_empty)?;
+    let batch = Batch {
+        config: &config,
+        records: &records,
+        invocation: &invocation,
+    };
+    batch.handle(inner).await
+}
+
+/// Takes the records out of an event that is of the right kind.
+pub(super) fn check<S: Source, E>(
+    event: BatchEvent,
+    refuse_empty: bool,
+) -> Result<Vec<Box<RawValue>>, BatchError<E>> {
+    let is_ours = S::is_source_of(&event) && !(refuse_empty && event.is_empty());
+    match event.records {
+        Some(records) if is_ours => Ok(records.list),
+        _ => Err(BatchError::UnexpectedBatchType { expected: S::NAME }),
+    }
+}
+
+/// What all records of a batch have in common.
+pub(super) struct Batch<'r, T, S: Source, F, C> {
+    pub(super) config: &'r Config<T, S, F, C>,
+    pub(super) records: &'r [Box<RawValue>],
+    pub(super) invocation: &'r Invocation,
+}
+
+/// A record that has been given back by its handler.
+struct Done<S: Source, E> {
+    work: Work<S>,
+    fate: Fate<E>,
+}
+
+/// What became of a record.
+pub(super) enum Fate<E> {
+    Handled,
+    Failed(RecordError<E>, Disposition),
+}
+
+/// What is known of a batch while it is handled.
+struct Progress<'r, S: Source, E> {
+    schedule: Schedule<'r, S>,
+    failures: Vec<RecordFailure<E>>,
+    /// What a sink is to be given at the end.
+    deferred: Vec<(usize, Disposition)>,
+}
+
+impl<T, S, F, C> Batch<'_, T, S, F, C>
+where
+    S: Source,
+{
+    async fn handle<Inner>(&self, inner: Inner) -> Result<BatchResponse, BatchError<Inner::Error>>
+    where
+        Inner: Service<Record<T, S::Record>> + Clone,
+        Inner::Error: fmt::Debug,
+        F: Decode<S, T>,
+        C: ClassifyFailure<Inner::Error>,
+    {
+        let settings = &self.config.settings;
+        let now = (settings.now)();
+        if settings.metrics {
+            metrics::begin::<S>(self.records, now);
+        }
+        let context = self.invocation.context();
+        let mut deadline = Deadline::new(context, settings.margin, now);
+        let mut last_moment = Deadline::new(context, settings.margin / 4, now);
+        let concurrency = settings.concurrency.get();
+        let mut progress = Progress {
+            schedule: Schedule::new(&self.config.source, self.records, concurrency),
+            failures: Vec::new(),
+            deferred: Vec::new(),
+        };
+
+        if concurrency == 1 {
+            self.one_by_one(inner, &mut progress, &mut deadline).await;
+        } else {
+            self.side_by_side(inner, concurrency, &mut progress, &mut deadline)
+                .await;
+        }
+        self.tell_of_unhandled(&mut progress);
+        if let Some(settled) = last_moment.limit(self.settle(&progress.deferred)).await {
+            for index in settled {
+                progress.schedule.taken(index);
+            }
+        }
+        self.answer(progress)
+    }
+
+    async fn one_by_one<Inner>(
+        &self,
+        inner: Inner,
+        progress: &mut Progress<'_, S, Inner::Error>,
+        deadline: &mut Deadline,
+    ) where
+        Inner: Service<Record<T, S::Record>> + Clone,
+        Inner::Error: fmt::Debug,
+        F: Decode<S, T>,
+        C: ClassifyFailure<Inner::Error>,
+    {
+        while !deadline.is_over()
+            && let Some(work) = progress.schedule.next()
+        {
+            let Some(done) = deadline.limit(self.handle_one(inner.clone(), work)).await else {
+                break;
+            };
+            self.note(progress, done);
+        }
+    }
+
+    async fn side_by_side<Inner>(
+        &self,
+        inner: Inner,
+        concurrency: usize,
+        progress: &mut Progress<'_, S, Inner::Error>,
+        deadline: &mut Deadline,
+    ) where
+        Inner: Service<Record<T, S::Record>> + Clone,
+        Inner::Error: fmt::Debug,
+        F: Decode<S, T>,
+        C: ClassifyFailure<Inner::Error>,
+    {
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < concurrency
+                && !deadline.is_over()
+                && let Some(work) = progress.schedule.next()
+            {
+                running.push(self.handle_one(inner.clone(), work));
+            }
+            match deadline.limit(running.next()).await {
+                Some(Some(done)) => self.note(progress, done),
+                // All are done, or the time is over.
+                Some(None) | None => break,
+            }
+        }
+    }
+
+    /// Handles a record, and decides what is to become of it if it fails.
+    async fn handle_one<Inner>(&self, inner: Inner, mut work: Work<S>) -> Done<S, Inner::Error>
+    where
+        Inner: Service<Record<T, S::Record>>,
+        Inner::Error: fmt::Debug,
+        F: Decode<S, T>,
+        C: ClassifyFailure<Inner::Error>,
+    {
+        let mut span = Span::none();
+        let item = std::mem::replace(&mut work.item, Item::Whole);
+        let attempt = self.attempt(inner, work.index, item, &mut span);
+        // What a handler leaves behind when it panics is dropped with its clone of the service.
+        let result = AssertUnwindSafe(attempt).catch_unwind().await;
+        let error = match result {
+            Ok(Ok(())) => {
+                return Done {
+                    work,
+                    fate: Fate::Handled,
+                };
+            }
+            Ok(Err(error)) => error,
+            Err(_) => RecordError::Panicked,
+        };
+        self.tell_of_failure(&span, &error);
+        let disposition = self.config.classify.classify(&error);
+        let is_taken = self.is_taken_at_once(work.index, &disposition);
+        let fate = if is_taken.instrument(span).await {
+            Fate::Handled
+        } else {
+            Fate::Failed(error, disposition)
+        };
+        Done { work, fate }
+    }
+
+    /// Decodes a record and calls the handler with it.
+    async fn attempt<Inner>(
+        &self,
+        mut inner: Inner,
+        index: usize,
+        item: Item<S>,
+        span: &mut Span,
+    ) -> Result<(), RecordError<Inner::Error>>
+    where
+        Inner: Service<Record<T, S::Record>>,
+        F: Decode<S, T>,
+    {
+        let raw = &*self.records[index];
+        let is_whole = matches!(item, Item::Whole);
+        let parsed = match item {
+            Item::Whole => S::parse(raw),
+            Item::Part(part) => Ok(S::parse_part(part)),
+            Item::Broken(error) => Err(error),
+        };
+        let decoded = match parsed {
+            Ok(Parsed { record, body }) => {
+                *span = S::span(&record);
+                let payload = self.config.format.decode(body).await;
+                payload.map(|payload| Record::of(payload, record, self.invocation.clone()))
+            }
+            Err(error) => {
+                let identifier = S::identify(raw);
+                let identifier = identifier.as_ref().map(tracing::field::display);
+                *span = error_span!("record", identifier, index);
+                Err(error)
+            }
+        };
+        let record = match decoded {
+            Ok(record) => record,
+            Err(error) => return self.undecodable(raw, error).await,
+        };
+        #[cfg(feature = "trace")]
+        self.connect(span, &record);
+        let handler = async {
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
+            inner.call(record).await
+        };
+        handler
+            .instrument(span.clone())
+            .await
+            .map_err(RecordError::Handler)?;
+        if F::AFTER_SUCCESS
+            && is_whole
+            && let Ok(Parsed { body, .. }) = S::parse(raw)
+        {
+            self.config.format.after_success(body).await;
+        }
+        Ok(())
+    }
+
+    async fn undecodable<E>(
+        &self,
+        raw: &RawValue,
+        error: DecodeError,
+    ) -> Result<(), RecordError<E>> {
+        let result = match &self.config.settings.undecodable {
+            Some(handler) => {
+                let record = UndecodableRecord {
+                    error,
+                    identifier: S::identify(raw),
+                    raw: raw.to_owned(),
+                };
+                handler(record).await
+            }
+            None => Err(error),
+        };
+        result.map_err(RecordError::Decode)
+    }
+
+    /// Makes the record's span a part of the trace that the record came with.
+    #[cfg(feature = "trace")]
+    fn connect(&self, span: &Span, record: &Record<T, S::Record>) {
+        use crate::trace::SpanExt;
+
+        if span.is_disabled() {
+            return;
+        }
+        let header = match &self.config.trace_header {
+            Some(find) => find(record).and_then(|header| header.parse().ok()),
+            None => S::trace_header(&record.source).and_then(|header| header.parse().ok()),
+        };
+        if let Some(header) = header {
+            span.continue_trace(&header);
+        }
+    }
+
+    pub(super) fn tell_of_failure<E: fmt::Debug>(&self, span: &Span, error: &RecordError<E>) {
+        #[cfg(feature = "trace")]
+        crate::trace::SpanExt::record_outcome(span, crate::classify::Outcome::Fault);
+        if self.config.settings.log_failures {
+            span.in_scope(|| warn!(?error, "a record of the batch failed"));
+        }
+    }
+
+    /// Where order is kept, the next of a group waits to know whether somebody else has this one.
+    async fn is_taken_at_once(&self, index: usize, disposition: &Disposition) -> bool {
+        let is_given_up = matches!(disposition, Disposition::GiveUp { .. });
+        if !is_given_up || self.config.source.order() == Order::Any {
+            return false;
+        }
+        let Some(sink) = &self.config.settings.sink else {
+            return false;
+        };
+        let failed = [FailedRecord::new(self.records[index].get(), disposition)];
+        sink.settle(&failed).await.first() == Some(&Settlement::Taken)
+    }
+
+    /// Gives the sink what is not simply to be tried again, and returns what it has taken.
+    async fn settle(&self, deferred: &[(usize, Disposition)]) -> Vec<usize> {
+        let Some(sink) = &self.config.settings.sink else {
+            return Vec::new();
+        };
+        if deferred.is_empty() {
+            return Vec::new();
+        }
+        let failed: Vec<_> = deferred
+            .iter()
+            .map(|(index, disposition)| {
+                FailedRecord::new(self.records[*index].get(), disposition)
+            })
+            .collect();
+        let settled = sink.settle(&failed).await;
+        let taken = deferred.iter().zip(settled);
+        taken
+            .filter(|(_, settlement)| *settlement == Settlement::Taken)
+            .map(|((index, _), _)| *index)
+            .collect()
+    }
+
+    fn note<E>(&self, progress: &mut Progress<'_, S, E>, done: Done<S, E>) {
+        let Work { index, keys, .. } = done.work;
+        let Fate::Failed(error, disposition) = done.fate else {
+            progress.schedule.handled(index, keys);
+            return;
+        };
+        progress.schedule.failed(index, keys);
+        self.keep(&mut progress.failures, index, error);
+        if disposition != Disposition::Retry && self.config.settings.sink.is_some() {
+            let is_offered = matches!(disposition, Disposition::GiveUp { .. })
+                && self.config.source.order() != Order::Any;
+            if !is_offered {
+                progress.deferred.push((index, disposition));
+            }
+        }
+    }
+
+    /// Keeps the first failures.
+    pub(super) fn keep<E>(
+        &self,
+        failures: &mut Vec<RecordFailure<E>>,
+        index: usize,
+        error: RecordError<E>,
+    ) {
+        if failures.len() < MAX_FAILURES {
+            failures.push(RecordFailure {
+                index,
+                identifier: S::identify(&self.records[index]),
+                error,
+            });
+        }
+    }
+
+    /// What was not begun, or was cut off, has told nothing itself.
+    fn tell_of_unhandled<E>(&self, progress: &mut Progress<'_, S, E>) {
+        let Progress {
+            schedule, failures, ..
+        } = progress;
+        let mut waiting = 0_usize;
+        for (index, state) in schedule.unhandled() {
+            match state {
+                State::Begun => {
+                    self.tell_of_cut_off(index);
+                    self.keep(failures, index, RecordError::CutOff);
+                }
+                State::Waiting => waiting += 1,
+                State::Handled | State::Failed => {}
+            }
+        }
+        if waiting > 0 && self.config.settings.log_failures {
+            warn!(records = waiting, "records of the batch were not handled");
+        }
+    }
+
+    pub(super) fn tell_of_cut_off(&self, index: usize) {
+        if self.config.settings.log_failures {
+            let identifier = S::identify(&self.records[index]);
+            let identifier = identifier.as_ref().map(tracing::field::display);
+            warn!(
+                identifier,
+                index, "a record of the batch was cut off: the deadline is near"
+            );
+        }
+    }
+
+    fn answer<E>(&self, progress: Progress<'_, S, E>) -> Result<BatchResponse, BatchError<E>> {
+        let unhandled: Vec<_> = progress
+            .schedule
+            .unhandled()
+            .map(|(index, _)| index)
+            .collect();
+        self.report(&unhandled, progress.failures)
+            .map(BatchResponse::new)
+    }
+
+    /// Names the records that are to be delivered again.
+    pub(super) fn report<E>(
+        &self,
+        unhandled: &[usize],
+        mut failures: Vec<RecordFailure<E>>,
+    ) -> Result<Vec<ItemIdentifier>, BatchError<E>> {
+        if self.config.settings.metrics {
+            metrics::end(unhandled.len());
+        }
+        if self.config.settings.raise && !unhandled.is_empty() && unhandled.len() == self.records.len()
+        {
+            failures.sort_by_key(|failure| failure.index);
+            return Err(BatchError::AllFailed {
+                records: unhandled.len(),
+                failures,
+            });
+        }
+        unhandled
+            .iter()
+            .map(|&index| {
+                S::identify(&self.records[index]).ok_or(BatchError::Unidentified { index })
+            })
+            .collect()
+    }
+}
