@@ -43,6 +43,13 @@ impl<T, M> HasContext for crate::batch::Record<T, M> {
     }
 }
 
+#[cfg(feature = "batch")]
+impl<T, State, M> HasContext for crate::batch::WindowStep<T, State, M> {
+    fn context(&self) -> Option<&Context> {
+        Some(Self::context(self))
+    }
+}
+
 #[cfg(feature = "http")]
 impl<B> HasContext for http::Request<B> {
     fn context(&self) -> Option<&Context> {
@@ -59,6 +66,8 @@ mod sealed {
     impl Sealed for LambdaInvocation {}
     #[cfg(feature = "batch")]
     impl<T, M> Sealed for crate::batch::Record<T, M> {}
+    #[cfg(feature = "batch")]
+    impl<T, State, M> Sealed for crate::batch::WindowStep<T, State, M> {}
     #[cfg(feature = "http")]
     impl<B> Sealed for http::Request<B> {}
 }

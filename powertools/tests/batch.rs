@@ -11,8 +11,8 @@ use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent};
 use powertools::{
     HasContext,
     batch::{
-        AfterFailure, BatchError, BatchEvent, BatchLayer, BatchResponse, BatchService, Bytes,
-        Change, DecodeErrorKind, Disposition, DynamoDb, DynamoDbRecord, EventName, FailedRecord,
+        AfterFailure, BatchError, BatchEvent, BatchLayer, BatchResponse, Bytes, Change,
+        DecodeErrorKind, Disposition, DynamoDb, DynamoDbRecord, EventName, FailedRecord,
         FailureSink, Images, Json, Kafka, KafkaRecord, Kinesis, KinesisRecord, Record, RecordError,
         Settlement, Sqs, SqsFifo, SqsMessage, Text,
     },
@@ -164,9 +164,7 @@ fn failures(response: &BatchResponse) -> Vec<String> {
     response.failures().map(ToString::to_string).collect()
 }
 
-fn refuse(
-    failing: &'static [&'static str],
-) -> impl Fn(&str) -> Result<(), Error> + Clone + Send {
+fn refuse(failing: &'static [&'static str]) -> impl Fn(&str) -> Result<(), Error> + Clone + Send {
     move |id| match failing.contains(&id) {
         true => Err(format!("{id} refused").into()),
         false => Ok(()),
@@ -229,4 +227,790 @@ async fn the_runtime_infers_the_types_of_a_whole_stack() {
             .layer(BatchLayer::dynamodb())
             .service_fn(handle),
     );
+}
+
+#[tokio::test]
+async fn a_message_of_sqs_says_what_its_attributes_are() {
+    let service = service_fn(|record: Record<Order>| async move {
+        assert_eq!(record.payload.id, "a1");
+        assert_eq!(HasContext::context(&record).unwrap().request_id, "52fdfc07");
+        let source = record.source;
+        assert_eq!(source.message_id, "m1");
+        assert_eq!(source.receipt_handle, "handle-m1");
+        assert_eq!(
+            source.queue_arn,
+            "arn:aws:sqs:eu-west-1:123456789012:orders"
+        );
+        assert_eq!(source.receive_count, 3);
+        let sent = UNIX_EPOCH + Duration::from_millis(1_795_209_140_352);
+        assert_eq!(source.sent, Some(sent));
+        assert_eq!(source.first_received, Some(sent + Duration::from_millis(1)));
+        assert_eq!(source.sender_id.as_deref(), Some("AIDAIENQZJOLO23YVJ4VO"));
+        assert_eq!(source.group_id.as_deref(), Some("g"));
+        assert_eq!(source.deduplication_id.as_deref(), Some("d"));
+        assert!(source.sequence_number.is_some());
+        let attempt = &source.attributes["attempt"];
+        assert_eq!(attempt.data_type, "Number");
+        assert_eq!(attempt.string_value.as_deref(), Some("1"));
+        let digest = &source.attributes["digest"];
+        assert_eq!(digest.binary_value.as_deref(), Some(&[0, 255][..]));
+        Ok::<_, Error>(())
+    });
+    let service = ServiceBuilder::new()
+        .layer(BatchLayer::sqs_fifo())
+        .service(service);
+    let mut message = fifo_message("m1", "g");
+    message["body"] = r#"{"id":"a1","total":1}"#.into();
+    let response = service.oneshot(event(&records([message]))).await.unwrap();
+    assert_eq!(failures(&response), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_record_of_kinesis_says_where_it_comes_from() {
+    let service = service_fn(|record: Record<Order, KinesisRecord>| async move {
+        assert_eq!(record.payload.total, 1);
+        let source = record.source;
+        assert_eq!(source.sequence_number, "495");
+        assert_eq!(source.partition_key, "k");
+        assert_eq!(source.shard_id, "shardId-000000000006");
+        assert!(source.stream_arn.ends_with("stream/lambda-stream"));
+        assert_eq!(source.sub_sequence_number, None);
+        let arrival = UNIX_EPOCH + Duration::from_millis(1_545_084_650_500);
+        assert_eq!(source.approximate_arrival, Some(arrival));
+        Ok::<_, Error>(())
+    });
+    let service = BatchLayer::kinesis().layer_on(service);
+    let record = kinesis_record("495", "k", r#"{"id":"a1","total":1}"#);
+    let response = service.oneshot(event(&records([record]))).await.unwrap();
+    assert_eq!(failures(&response), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_images_of_a_dynamodb_record_become_types() {
+    #[derive(Deserialize)]
+    struct Key {
+        id: String,
+    }
+
+    let seen = Seen::default();
+    let handler = {
+        let seen = seen.clone();
+        service_fn(move |record: Record<Change<Order>, DynamoDbRecord>| {
+            let Change { old, new, .. } = record.payload;
+            let Key { id } = record.source.keys().unwrap();
+            let name = record.source.event_name;
+            let totals = (old.map(|it| it.total), new.map(|it| it.total));
+            seen.add(format!(
+                "{name:?} {id} {totals:?} {}",
+                record.source.is_expiry
+            ));
+            std::future::ready(Ok::<_, Error>(()))
+        })
+    };
+    let image = |total: &str| json!({"id": {"S": "a1"}, "total": {"N": total}});
+    let mut expired = dynamodb_record("4", "REMOVE", image("2"), Value::Null);
+    expired["userIdentity"] = json!({"type": "Service", "principalId": "dynamodb.amazonaws.com"});
+    let batch = records([
+        dynamodb_record("1", "INSERT", Value::Null, image("1")),
+        dynamodb_record("2", "MODIFY", image("1"), image("2")),
+        dynamodb_record("3", "MODIFY", image("x"), image("2")),
+        expired,
+    ]);
+    let service = BatchLayer::dynamodb().layer_on(handler);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(
+        seen.all(),
+        [
+            "Insert a1 (None, Some(1)) false",
+            "Modify a1 (Some(1), Some(2)) false",
+            "Remove a1 (Some(2), None) true",
+        ]
+    );
+    assert_eq!(failures(&response), ["3"]);
+}
+
+#[tokio::test]
+async fn a_record_of_kafka_is_named_by_its_partition_and_offset() {
+    let handler = service_fn(|record: Record<Option<u64>, KafkaRecord>| async move {
+        assert_eq!(record.source.topic, "orders");
+        assert_eq!(record.source.header("trace"), Some(&b"i"[..]));
+        assert_eq!(record.source.headers[0].1, [104, 255, 255]);
+        assert_eq!(record.source.key.as_deref(), Some(&b"k"[..]));
+        assert!(record.source.timestamp.is_some());
+        record.payload.map(drop).ok_or("deleted")
+    });
+    let batch = json!({
+        "eventSource": "SelfManagedKafka",
+        "bootstrapServers": "b-2.demo:9092",
+        "records": {
+            "orders-0": [
+                kafka_record(0, 15, Some("k"), Some("1")),
+                kafka_record(0, 16, Some("k"), None),
+            ],
+            "orders-1": [kafka_record(1, 3, Some("k"), Some("one"))],
+        },
+    });
+    let service = BatchLayer::kafka().layer_on(handler);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(
+        answered(&response),
+        json!({"batchItemFailures": [
+            {"itemIdentifier": {"partition": "orders-0", "offset": 16}},
+            {"itemIdentifier": {"partition": "orders-1", "offset": 3}},
+        ]})
+    );
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_as_a_whole_is_an_error_unless_told_otherwise() {
+    let batch = records((0..9).map(|id| message(&format!("m{id}"), "bad")));
+    let layer = BatchLayer::sqs().format(Text);
+    let seen = Seen::default();
+
+    let service = layer.clone().layer_on(texts(&seen, &["bad"]));
+    let error = service.oneshot(event(&batch)).await.unwrap_err();
+    let BatchError::AllFailed {
+        records: 9,
+        ref failures,
+        ..
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    let kept: Vec<_> = failures.iter().map(|it| it.index).collect();
+    assert_eq!(kept, [0, 1, 2, 3, 4]);
+    let diagnostic = Diagnostic::from(error);
+    assert_eq!(diagnostic.error_type, "powertools::batch::BatchError");
+    assert!(
+        diagnostic
+            .error_message
+            .starts_with("all 9 records of the batch failed, the first (m0): ")
+            && diagnostic.error_message.ends_with(": bad refused"),
+        "{}",
+        diagnostic.error_message
+    );
+
+    let service = layer
+        .raise_on_entire_batch_failure(false)
+        .layer_on(texts(&seen, &["bad"]));
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(response.failures().len(), 9);
+}
+
+#[tokio::test]
+async fn an_event_of_something_else_is_refused() {
+    let of_kinesis = records([kinesis_record("1", "k", "x")]);
+    let of_kafka = json!({"eventSource": "aws:kafka", "records": {"t-0": []}});
+    for batch in [
+        json!({}),
+        json!({"Records": null}),
+        json!({"Records": 7}),
+        json!({"records": "x"}),
+        json!([1, {"a": null}]),
+        json!("text"),
+        json!(-1),
+        json!(0.5),
+        json!(true),
+        Value::Null,
+        of_kinesis.clone(),
+        of_kafka.clone(),
+    ] {
+        let service = BatchLayer::sqs()
+            .format(Text)
+            .layer_on(texts(&Seen::default(), &[]));
+        let error = service.oneshot(event(&batch)).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                BatchError::UnexpectedBatchType {
+                    expected: "SQS",
+                    ..
+                }
+            ),
+            "{batch}: {error:?}"
+        );
+    }
+    let kinesis = BatchLayer::kinesis()
+        .format(Text)
+        .layer_on(texts(&Seen::default(), &[]));
+    assert!(kinesis.clone().oneshot(event(&of_kinesis)).await.is_ok());
+    assert!(kinesis.oneshot(event(&of_kafka)).await.is_err());
+    let kafka = BatchLayer::kafka()
+        .format(Text)
+        .layer_on(texts(&Seen::default(), &[]));
+    assert!(kafka.clone().oneshot(event(&of_kafka)).await.is_ok());
+    assert!(kafka.oneshot(event(&of_kinesis)).await.is_err());
+}
+
+#[tokio::test]
+async fn an_empty_batch_is_nothing_to_do_unless_it_is_to_be_refused() {
+    let layer = BatchLayer::sqs().format(Text);
+    let service = layer.clone().layer_on(texts(&Seen::default(), &[]));
+    let response = service.oneshot(event(&records([]))).await.unwrap();
+    assert_eq!(answered(&response), json!({"batchItemFailures": []}));
+
+    let service = layer
+        .refuse_empty_batch(true)
+        .layer_on(texts(&Seen::default(), &[]));
+    let error = service.oneshot(event(&records([]))).await.unwrap_err();
+    assert!(matches!(error, BatchError::UnexpectedBatchType { .. }));
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_fails_its_record_alone() {
+    for concurrency in [1, 3] {
+        let handler = service_fn(|record: Record<String>| {
+            // Before there is a future, and in it.
+            assert_ne!(record.payload, "call");
+            async move {
+                tokio::task::yield_now().await;
+                assert_ne!(record.payload, "poll");
+                Ok::<_, Error>(())
+            }
+        });
+        let batch = records([
+            message("m1", "call"),
+            message("m2", "fine"),
+            message("m3", "poll"),
+            message("m4", "fine"),
+        ]);
+        let service = BatchLayer::sqs()
+            .format(Text)
+            .concurrency(concurrency)
+            .layer_on(handler);
+        let response = service.oneshot(event(&batch)).await.unwrap();
+        assert_eq!(failures(&response), ["m1", "m3"]);
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_decoded_fails_alone_and_says_nothing_of_its_content() {
+    let long = format!(r#"{{"id":"a1","total":"{}"}}"#, "secret".repeat(100_000));
+    let mut without_body = message("m6", "");
+    without_body.as_object_mut().unwrap().remove("body");
+    let mut with_other_attributes = message("m7", r#"{"id":"a1","total":1}"#);
+    with_other_attributes["attributes"] = json!(["secret"]);
+    let mut with_bad_base64 = message("m8", r#"{"id":"a1","total":1}"#);
+    with_bad_base64["messageAttributes"]["digest"]["binaryValue"] = "secret=".into();
+    let batch = records([
+        message("m1", ""),
+        message("m2", r#"{"id":"secret"#),
+        message("m3", r#"{"id":"a1","total":"secret"}"#),
+        message("m4", r#"{"id":"a1","total":1} secret"#),
+        message("m5", &long),
+        without_body,
+        with_other_attributes,
+        with_bad_base64,
+        message("m9", r#"{"id":"a1","total":1}"#),
+    ]);
+    let kinds = Arc::new(Mutex::new(Vec::new()));
+    let layer = BatchLayer::sqs().classify({
+        let kinds = Arc::clone(&kinds);
+        move |error: &RecordError<Error>| {
+            let RecordError::Decode(error) = error else {
+                panic!("{error:?}");
+            };
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("secret"), "{text}");
+            kinds.lock().unwrap().push(error.kind());
+            Disposition::Retry
+        }
+    });
+    let handler = service_fn(|_: Record<Order>| async { Ok::<_, Error>(()) });
+    let response = layer
+        .layer_on(handler)
+        .oneshot(event(&batch))
+        .await
+        .unwrap();
+    assert_eq!(
+        failures(&response),
+        ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8"]
+    );
+    use DecodeErrorKind::{Base64, Missing, Schema, Syntax};
+    assert_eq!(
+        *kinds.lock().unwrap(),
+        [
+            Syntax, Syntax, Schema, Syntax, Schema, Missing, Schema, Base64
+        ]
+    );
+}
+
+#[tokio::test]
+async fn records_of_a_stream_that_are_garbage_fail_alone() {
+    let with_data = |number: &str, data: Value| {
+        let mut record = kinesis_record(number, "k", "");
+        record["kinesis"]["data"] = data;
+        record
+    };
+    let batch = records([
+        with_data("1", "eyJpZCI6Im".into()),
+        with_data("2", "####".into()),
+        with_data("3", json!(7)),
+        with_data("4", Value::Null),
+        kinesis_record("5", "k", b"\xff\xfe"),
+        kinesis_record("6", "k", "{}"),
+        kinesis_record("7", "k", r#"{"id":"a1","total":1}"#),
+    ]);
+    let seen = Seen::default();
+    let layer = BatchLayer::kinesis().classify({
+        let seen = seen.clone();
+        move |error: &RecordError<Error>| {
+            seen.add(error.to_string());
+            Disposition::Retry
+        }
+    });
+    let handler = service_fn(|_: Record<Order, KinesisRecord>| async { Ok(()) });
+    let response = layer
+        .layer_on(handler)
+        .oneshot(event(&batch))
+        .await
+        .unwrap();
+    assert_eq!(failures(&response), ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(
+        seen.all(),
+        [
+            "cannot decode Kinesis at `kinesis.data`: it is not base64",
+            "cannot decode Kinesis at `kinesis.data`: it is not base64",
+            "cannot decode Kinesis at `.` (line 1, column 348): it does not fit the handler's type",
+            "cannot decode Kinesis at `kinesis.data`: nothing is there",
+            "cannot decode text: it is not UTF-8",
+            "cannot decode JSON at `.` (line 1, column 2): it does not fit the handler's type",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_failed_record_without_an_identifier_fails_the_batch() {
+    let mut nameless = message("", "bad");
+    let batch = records([message("m1", "fine"), nameless.clone()]);
+    let layer = BatchLayer::sqs().format(Text);
+    let service = layer.clone().layer_on(texts(&Seen::default(), &["bad"]));
+    let error = service.clone().oneshot(event(&batch)).await.unwrap_err();
+    assert!(
+        matches!(error, BatchError::Unidentified { index: 1, .. }),
+        "{error:?}"
+    );
+
+    // As long as it succeeds, nobody asks.
+    nameless["body"] = "fine".into();
+    let batch = records([message("m1", "fine"), nameless]);
+    assert!(service.oneshot(event(&batch)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_may_be_looked_after() {
+    let seen = Seen::default();
+    let layer = BatchLayer::sqs().on_undecodable({
+        let seen = seen.clone();
+        move |record| {
+            seen.add(format!(
+                "{} {}",
+                record.identifier.unwrap(),
+                record.raw.get().len() > 100
+            ));
+            async move {
+                match record.error.path() {
+                    Some("total") => Err(record.error),
+                    _ => Ok(()),
+                }
+            }
+        }
+    });
+    let handler = service_fn(|_: Record<Order>| async { Ok::<_, Error>(()) });
+    let batch = records([
+        message("m1", "["),
+        message("m2", r#"{"id":"a2","total":null}"#),
+        message("m3", r#"{"id":"a3","total":1}"#),
+    ]);
+    let response = layer
+        .layer_on(handler)
+        .oneshot(event(&batch))
+        .await
+        .unwrap();
+    assert_eq!(seen.all(), ["m1 true", "m2 true"]);
+    assert_eq!(failures(&response), ["m2"]);
+}
+
+#[tokio::test]
+async fn a_fifo_queue_stops_at_the_first_failure() {
+    let batch = records([
+        fifo_message("m1", "a"),
+        fifo_message("m2", "b"),
+        fifo_message("m3", "a"),
+        fifo_message("m4", "c"),
+    ]);
+    let seen = Seen::default();
+    let service = BatchLayer::sqs_fifo()
+        .format(Text)
+        .layer_on(texts(&seen, &["m2"]));
+    // And the next batch is none the worse for it.
+    for round in 1..=2 {
+        let response = service.clone().oneshot(event(&batch)).await.unwrap();
+        assert_eq!(failures(&response), ["m2", "m3", "m4"]);
+        assert_eq!(seen.all().len(), 2 * round);
+    }
+}
+
+#[tokio::test]
+async fn a_fifo_queue_may_skip_only_the_group_that_failed() {
+    for concurrency in [1, 4] {
+        let seen = Seen::default();
+        let service = BatchLayer::sqs_fifo()
+            .format(Text)
+            .skip_group_on_error(true)
+            .concurrency(concurrency)
+            .layer_on(texts(&seen, &["m2"]));
+        let batch = records([
+            fifo_message("m1", "a"),
+            fifo_message("m2", "b"),
+            fifo_message("m3", "b"),
+            fifo_message("m4", "a"),
+            fifo_message("m5", "b"),
+        ]);
+        let response = service.oneshot(event(&batch)).await.unwrap();
+        assert_eq!(failures(&response), ["m2", "m3", "m5"]);
+        assert_eq!(seen.all(), ["m1", "m2", "m4"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_after_a_failure_skips_its_key_or_stops() {
+    for (after, handled, reported) in [
+        (
+            AfterFailure::Continue,
+            &["1", "2", "3", "4"][..],
+            &["2"][..],
+        ),
+        (AfterFailure::SkipKey, &["1", "2", "4"], &["2", "3"]),
+        (AfterFailure::Stop, &["1", "2"], &["2", "3", "4"]),
+    ] {
+        let seen = Seen::default();
+        let service = BatchLayer::kinesis()
+            .format(Text)
+            .after_failure(after)
+            .layer_on(texts(&seen, &["2"]));
+        let batch = records([
+            kinesis_record("1", "a", "1"),
+            kinesis_record("2", "b", "2"),
+            kinesis_record("3", "b", "3"),
+            kinesis_record("4", "a", "4"),
+        ]);
+        let response = service.oneshot(event(&batch)).await.unwrap();
+        assert_eq!(failures(&response), reported, "{after:?}");
+        assert_eq!(seen.all(), handled, "{after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_in_kafka_stops_its_own_partition() {
+    let seen = Seen::default();
+    let service = BatchLayer::kafka()
+        .format(Text)
+        .after_failure(AfterFailure::Stop)
+        .layer_on(texts(&seen, &["a1"]));
+    let batch = json!({
+        "eventSource": "aws:kafka",
+        "records": {
+            "orders-0": [kafka_record(0, 1, None, Some("a1")), kafka_record(0, 2, None, Some("a2"))],
+            "orders-1": [kafka_record(1, 1, None, Some("b1")), kafka_record(1, 2, None, Some("b2"))],
+        },
+    });
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(failures(&response), ["orders-0@1", "orders-0@2"]);
+    assert_eq!(seen.all(), ["a1", "b1", "b2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_deadline_no_record_is_begun_and_the_running_ones_are_reported() {
+    for concurrency in [1, 2] {
+        let seen = Seen::default();
+        let handler = {
+            let seen = seen.clone();
+            service_fn(move |record: Record<String>| {
+                let seen = seen.clone();
+                async move {
+                    seen.add(record.payload.clone());
+                    tokio::time::sleep(Duration::from_millis(400)).await;
+                    Ok::<_, Error>(())
+                }
+            })
+        };
+        let service = BatchLayer::sqs()
+            .format(Text)
+            .concurrency(concurrency)
+            .margin(Duration::from_millis(500))
+            .with_clock(epoch)
+            .layer_on(handler);
+        let batch = records((0..8).map(|id| message(&format!("m{id}"), &id.to_string())));
+        let start = tokio::time::Instant::now();
+        let event = event_for(&batch, Duration::from_millis(1500));
+        let response = service.oneshot(event).await.unwrap();
+        // Two rounds in a second; the third was under way.
+        assert_eq!(start.elapsed().as_millis(), 1000);
+        assert_eq!(seen.all().len(), 3 * concurrency);
+        assert_eq!(response.failures().len(), 8 - 2 * concurrency);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_margin_is_never_more_than_half_of_the_time() {
+    let handler = service_fn(|_: Record<String>| async {
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        Ok::<_, Error>(())
+    });
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .margin(Duration::from_secs(60))
+        .with_clock(epoch)
+        .layer_on(handler);
+    let batch = records([message("m1", "x"), message("m2", "x")]);
+    let event = event_for(&batch, Duration::from_millis(200));
+    let response = service.oneshot(event).await.unwrap();
+    assert_eq!(failures(&response), ["m2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_without_a_deadline_takes_as_long_as_it_takes() {
+    let handler = service_fn(|_: Record<String>| async {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        Ok::<_, Error>(())
+    });
+    let service = BatchLayer::sqs().format(Text).layer_on(handler);
+    let batch = records([message("m1", "x"), message("m2", "x")]);
+    let mut event = event(&batch);
+    event.context = Context::default();
+    assert!(service.oneshot(event).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_inside_hold_among_the_records() {
+    #[derive(Default)]
+    struct Load {
+        now: usize,
+        most: usize,
+    }
+    let load = Arc::new(Mutex::new(Load::default()));
+    let handler = |load: &Arc<Mutex<Load>>| {
+        let load = Arc::clone(load);
+        service_fn(move |_: Record<String>| {
+            let load = Arc::clone(&load);
+            async move {
+                {
+                    let mut load = load.lock().unwrap();
+                    load.now += 1;
+                    load.most = load.most.max(load.now);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                load.lock().unwrap().now -= 1;
+                Ok::<_, Error>(())
+            }
+        })
+    };
+    let batch = records((0..20).map(|id| message(&format!("m{id}"), "x")));
+    let limited = ServiceBuilder::new()
+        .concurrency_limit(3)
+        .service(handler(&load));
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .concurrency(7)
+        .layer_on(limited);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(response.failures().len(), 0);
+    assert_eq!(load.lock().unwrap().most, 3);
+
+    *load.lock().unwrap() = Load::default();
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .concurrency(7)
+        .layer_on(handler(&load));
+    service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(load.lock().unwrap().most, 7);
+
+    // What is refused for load fails alone.
+    let shedding = ServiceBuilder::new()
+        .load_shed()
+        .concurrency_limit(3)
+        .service(handler(&load));
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .concurrency(7)
+        .layer_on(shedding);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert!((1..20).contains(&response.failures().len()));
+}
+
+/// Takes what it is given, and remembers it.
+#[derive(Clone)]
+struct Sink {
+    seen: Seen,
+    settlement: Settlement,
+    delay: Duration,
+}
+
+impl Sink {
+    fn new(settlement: Settlement) -> Self {
+        Self {
+            seen: Seen::default(),
+            settlement,
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+impl FailureSink for Sink {
+    async fn settle<'a>(&'a self, records: &'a [FailedRecord<'a>]) -> Vec<Settlement> {
+        tokio::time::sleep(self.delay).await;
+        let mut all = Vec::new();
+        for record in records {
+            let raw: Value = serde_json::from_str(record.raw()).unwrap();
+            all.push(format!("{} {:?}", raw["messageId"], record.disposition()));
+        }
+        self.seen.add(all.join(", "));
+        vec![self.settlement; records.len()]
+    }
+}
+
+fn by_text(error: &RecordError<Error>) -> Disposition {
+    match error.to_string().as_str() {
+        "later refused" => Disposition::RetryAfter(Duration::from_secs(60)),
+        "never refused" => Disposition::give_up("no such order"),
+        _ => Disposition::Retry,
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_simply_to_be_tried_again_goes_to_the_sink_at_once() {
+    let batch = records([
+        message("m1", "never"),
+        message("m2", "later"),
+        message("m3", "bad"),
+        message("m4", "never"),
+        message("m5", "fine"),
+    ]);
+    let failing = &["never", "later", "bad"];
+    for (settlement, reported) in [
+        (Settlement::Taken, &["m3"][..]),
+        (Settlement::Reported, &["m1", "m2", "m3", "m4"]),
+    ] {
+        let sink = Sink::new(settlement);
+        let service = BatchLayer::sqs()
+            .format(Text)
+            .classify(by_text)
+            .with_failure_sink(sink.clone())
+            .layer_on(texts(&Seen::default(), failing));
+        let response = service.oneshot(event(&batch)).await.unwrap();
+        assert_eq!(failures(&response), reported);
+        assert_eq!(
+            sink.seen.all(),
+            [concat!(
+                r#""m1" GiveUp { reason: "no such order" }, "#,
+                r#""m2" RetryAfter(60s), "m4" GiveUp { reason: "no such order" }"#
+            )]
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_sink_nothing_is_given_up() {
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .classify(by_text)
+        .layer_on(texts(&Seen::default(), &["never"]));
+    let batch = records([message("m1", "never"), message("m2", "fine")]);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(failures(&response), ["m1"]);
+}
+
+#[tokio::test]
+async fn a_group_goes_on_when_a_message_has_been_given_up() {
+    let batch = || {
+        let mut batch = records([fifo_message("m1", "a"), fifo_message("m2", "a")]);
+        batch["Records"][0]["body"] = "never".into();
+        batch
+    };
+    for (settlement, reported) in [
+        (Settlement::Taken, &[][..]),
+        (Settlement::Reported, &["m1", "m2"]),
+    ] {
+        let sink = Sink::new(settlement);
+        let service = BatchLayer::sqs_fifo()
+            .format(Text)
+            .classify(by_text)
+            .raise_on_entire_batch_failure(false)
+            .with_failure_sink(sink.clone())
+            .layer_on(texts(&Seen::default(), &["never"]));
+        let response = service.oneshot(event(&batch())).await.unwrap();
+        assert_eq!(failures(&response), reported);
+        assert_eq!(sink.seen.all().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_hangs_does_not_cost_the_answer() {
+    let sink = Sink {
+        delay: Duration::from_secs(3600),
+        ..Sink::new(Settlement::Taken)
+    };
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .classify(by_text)
+        .with_clock(epoch)
+        .with_failure_sink(sink)
+        .layer_on(texts(&Seen::default(), &["never"]));
+    let batch = records([message("m1", "never"), message("m2", "fine")]);
+    let event = event_for(&batch, Duration::from_secs(3));
+    let response = service.oneshot(event).await.unwrap();
+    assert_eq!(failures(&response), ["m1"]);
+}
+
+#[tokio::test]
+async fn an_event_of_six_megabytes_is_handled_record_by_record() {
+    let body = format!(r#"{{"id":"{}","total":1}}"#, "x".repeat(550));
+    let batch = records((0..6000).map(|id| message(&id.to_string(), &body)));
+    let text = batch.to_string();
+    assert!(text.len() > 6_000_000, "{}", text.len());
+    let handler = service_fn(|record: Record<Order>| {
+        let is_odd = record
+            .source
+            .message_id
+            .ends_with(['1', '3', '5', '7', '9']);
+        std::future::ready(if is_odd { Err("odd") } else { Ok(()) })
+    });
+    let service = BatchLayer::sqs()
+        .concurrency(16)
+        .log_failures(false)
+        .layer_on(handler);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(response.failures().len(), 3000);
+}
+
+#[test]
+fn layers_services_and_records_can_be_shared() {
+    fn is_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    async fn handle(_: Record<Order>) -> Result<(), Error> {
+        Ok(())
+    }
+    let layer = BatchLayer::<Order>::sqs();
+    is_shared(&layer);
+    is_shared(&layer.layer_on(service_fn(handle)));
+    is_shared(&BatchLayer::<Change<Order>, DynamoDb, Images>::dynamodb());
+    is_shared(&BatchLayer::<Order, SqsFifo>::sqs_fifo());
+    is_shared(&BatchLayer::<Order, Kinesis, Json>::kinesis());
+    is_shared(&BatchLayer::<Vec<u8>, Kafka>::kafka().format(Bytes));
+    is_shared(&Record::new(7, SqsMessage::default()));
+    is_shared(&BatchEvent::default());
+    let _: Option<(Sqs, EventName)> = None;
+}
+
+/// `layer.layer(service)`, with the layer's trait in scope here alone.
+trait LayerOn<S> {
+    type Service;
+    fn layer_on(self, service: S) -> Self::Service;
+}
+
+impl<L: tower::Layer<S>, S> LayerOn<S> for L {
+    type Service = L::Service;
+    fn layer_on(self, service: S) -> Self::Service {
+        self.layer(service)
+    }
 }

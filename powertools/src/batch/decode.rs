@@ -51,13 +51,13 @@ macro_rules! impl_decode {
     };
 }
 
-impl_decode!(Sqs, text);
-impl_decode!(SqsFifo, text);
+impl_decode!(Sqs, as_it_is);
+impl_decode!(SqsFifo, as_it_is);
 impl_decode!(Kinesis, super::source::KinesisBody::data);
 impl_decode!(Kafka, super::source::KafkaBody::data);
 
-fn text(body: std::borrow::Cow<'_, str>) -> Result<Data<'_>, DecodeError> {
-    Ok(Data::text(body))
+const fn as_it_is(data: Data<'_>) -> Result<Data<'_>, DecodeError> {
+    Ok(data)
 }
 
 impl<T: DeserializeOwned + Send + 'static> Decode<DynamoDb, Change<T>> for Images {

@@ -37,12 +37,14 @@ pub enum BatchError<E> {
         /// Its place in the event, from 0.
         index: usize,
     },
-    /// The state of the window could not be read or written.
-    #[error("the window's state cannot be {action}")]
+    /// The state of the window is not what the handler takes.
+    #[error("the window's state cannot be read (line {line}, column {column})")]
     #[non_exhaustive]
     State {
-        /// `read` or `written`.
-        action: &'static str,
+        /// The line of the state that does not fit, from 1.
+        line: usize,
+        /// The column of the state that does not fit, from 1.
+        column: usize,
     },
     /// The handler failed at the end of a window; its error passes through untouched.
     #[error("{0}")]
@@ -72,8 +74,12 @@ pub enum RecordError<E> {
     #[error(transparent)]
     Decode(DecodeError),
     /// The handler panicked.
-    #[error("the handler panicked")]
-    Panicked,
+    #[error("the handler panicked: {message}")]
+    #[non_exhaustive]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
     /// The handler had not answered when the time was nearly over, and was dropped.
     #[error("the handler had not answered shortly before the deadline")]
     CutOff,
@@ -86,7 +92,10 @@ impl<E: fmt::Debug> fmt::Debug for RecordError<E> {
         match self {
             Self::Handler(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
-            Self::Panicked => f.write_str("Panicked"),
+            Self::Panicked { message } => f
+                .debug_struct("Panicked")
+                .field("message", message)
+                .finish(),
             Self::CutOff => f.write_str("CutOff"),
         }
     }
@@ -108,7 +117,11 @@ impl<E: fmt::Debug> fmt::Debug for BatchError<E> {
                 .debug_struct("Unidentified")
                 .field("index", index)
                 .finish(),
-            Self::State { action } => f.debug_struct("State").field("action", action).finish(),
+            Self::State { line, column } => f
+                .debug_struct("State")
+                .field("line", line)
+                .field("column", column)
+                .finish(),
             Self::Handler(error) => error.fmt(f),
         }
     }
@@ -129,7 +142,9 @@ impl<E: Into<Diagnostic>> From<BatchError<E>> for Diagnostic {
             BatchError::Unidentified { index } => {
                 BatchError::<Infallible>::Unidentified { index }.to_string()
             }
-            BatchError::State { action } => BatchError::<Infallible>::State { action }.to_string(),
+            BatchError::State { line, column } => {
+                BatchError::<Infallible>::State { line, column }.to_string()
+            }
         };
         Self {
             error_type: ERROR_TYPE.to_owned(),
@@ -156,7 +171,9 @@ fn all_failed<E: Into<Diagnostic>>(records: usize, first: Option<RecordFailure<E
             format!(": {error_type}: {error_message}")
         }
         RecordError::Decode(error) => format!(": {error}"),
-        RecordError::Panicked => format!(": {}", RecordError::<Infallible>::Panicked),
+        RecordError::Panicked { message } => {
+            format!(": {}", RecordError::<Infallible>::Panicked { message })
+        }
         RecordError::CutOff => format!(": {}", RecordError::<Infallible>::CutOff),
     };
     message

@@ -60,7 +60,9 @@ impl BatchEvent {
     /// Returns how many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.records.as_ref().map_or(0, |records| records.list.len())
+        self.records
+            .as_ref()
+            .map_or(0, |records| records.list.len())
     }
 
     /// Returns whether there are no records.

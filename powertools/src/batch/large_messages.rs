@@ -113,7 +113,7 @@ impl<F> LargeMessages<F> {
     ///
     /// Defaults to [`Json`].
     #[must_use]
-    pub fn with_format<G>(self, format: G) -> LargeMessages<G> {
+    pub fn format<G>(self, format: G) -> LargeMessages<G> {
         LargeMessages {
             format,
             client: self.client,

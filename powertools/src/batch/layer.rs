@@ -9,7 +9,9 @@ use tower_layer::Layer;
 
 use super::{
     BatchService, DecodeError, DynamoDb, FailureSink, Images, Json, Kafka, Kinesis, Source, Sqs,
-    SqsFifo, UndecodableRecord, config::{Config, Settings}, source::AfterFailure,
+    SqsFifo, UndecodableRecord,
+    config::{Config, Settings},
+    source::AfterFailure,
 };
 
 /// What is kept of the time for the answer if nobody says otherwise: enough to come before a
@@ -106,6 +108,10 @@ impl<T, S: Source, F> BatchLayer<T, S, F> {
 }
 
 impl<T, S: Source, F, C> BatchLayer<T, S, F, C> {
+    pub(super) fn into_config(self) -> Config<T, S, F, C> {
+        self.config
+    }
+
     /// Sets how many records are handled at the same time, in one task.
     ///
     /// Defaults to 1. Memory grows with it, not with the size of the batch.

@@ -31,6 +31,37 @@ impl BatchResponse {
     }
 }
 
+/// What Lambda is told of a batch in a [tumbling window](super::WindowLayer): also the state that the
+/// window's next batch comes with.
+///
+/// ```json
+/// {"state":{"orders":3,"total":2450},"batchItemFailures":[]}
+/// ```
+///
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html>
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct WindowResponse<State> {
+    /// The state.
+    pub state: State,
+    #[serde(flatten)]
+    batch: BatchResponse,
+}
+
+impl<State> WindowResponse<State> {
+    pub(super) fn new(state: State, failures: impl IntoIterator<Item = ItemIdentifier>) -> Self {
+        Self {
+            state,
+            batch: BatchResponse::new(failures),
+        }
+    }
+
+    /// Returns the records that are to be delivered again, in the order of the event.
+    pub fn failures(&self) -> impl ExactSizeIterator<Item = &ItemIdentifier> {
+        self.batch.failures()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct BatchItemFailure(ItemIdentifier);
 

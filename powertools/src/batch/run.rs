@@ -1,6 +1,6 @@
 //! A batch, from its event to its answer.
 
-use std::{fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use serde_json::value::RawValue;
@@ -62,29 +62,50 @@ pub(super) struct Batch<'r, T, S: Source, F, C> {
 }
 
 /// A record that has been given back by its handler.
-struct Done<S: Source, E> {
-    work: Work<S>,
-    fate: Fate<E>,
+pub(super) struct Done<S: Source, R, E> {
+    pub(super) work: Work<S>,
+    pub(super) fate: Fate<R, E>,
 }
 
 /// What became of a record.
-pub(super) enum Fate<E> {
-    Handled,
+pub(super) enum Fate<R, E> {
+    /// With what its handler answered, if it was called.
+    Handled(Option<R>),
     Failed(RecordError<E>, Disposition),
 }
 
 /// What is known of a batch while it is handled.
-struct Progress<'r, S: Source, E> {
-    schedule: Schedule<'r, S>,
+pub(super) struct Progress<'r, S: Source, E> {
+    pub(super) schedule: Schedule<'r, S>,
     failures: Vec<RecordFailure<E>>,
     /// What a sink is to be given at the end.
     deferred: Vec<(usize, Disposition)>,
+    pub(super) deadline: Deadline,
+    /// The moment by which a sink is to be done.
+    last_moment: Deadline,
 }
 
-impl<T, S, F, C> Batch<'_, T, S, F, C>
+impl<'r, T, S, F, C> Batch<'r, T, S, F, C>
 where
     S: Source,
 {
+    pub(super) fn begin<E>(&self) -> Progress<'r, S, E> {
+        let settings = &self.config.settings;
+        let now = (settings.now)();
+        if settings.metrics {
+            metrics::begin::<S>(self.records, now);
+        }
+        let context = self.invocation.context();
+        let concurrency = settings.concurrency.get();
+        Progress {
+            schedule: Schedule::new(&self.config.source, self.records, concurrency),
+            failures: Vec::new(),
+            deferred: Vec::new(),
+            deadline: Deadline::new(context, settings.margin, now),
+            last_moment: Deadline::new(context, settings.margin / 4, now),
+        }
+    }
+
     async fn handle<Inner>(&self, inner: Inner) -> Result<BatchResponse, BatchError<Inner::Error>>
     where
         Inner: Service<Record<T, S::Record>> + Clone,
@@ -92,51 +113,47 @@ where
         F: Decode<S, T>,
         C: ClassifyFailure<Inner::Error>,
     {
-        let settings = &self.config.settings;
-        let now = (settings.now)();
-        if settings.metrics {
-            metrics::begin::<S>(self.records, now);
+        let mut progress = self.begin();
+        match self.config.settings.concurrency.get() {
+            1 => self.one_by_one(inner, &mut progress).await,
+            concurrency => self.side_by_side(inner, concurrency, &mut progress).await,
         }
-        let context = self.invocation.context();
-        let mut deadline = Deadline::new(context, settings.margin, now);
-        let mut last_moment = Deadline::new(context, settings.margin / 4, now);
-        let concurrency = settings.concurrency.get();
-        let mut progress = Progress {
-            schedule: Schedule::new(&self.config.source, self.records, concurrency),
-            failures: Vec::new(),
-            deferred: Vec::new(),
-        };
-
-        if concurrency == 1 {
-            self.one_by_one(inner, &mut progress, &mut deadline).await;
-        } else {
-            self.side_by_side(inner, concurrency, &mut progress, &mut deadline)
-                .await;
-        }
-        self.tell_of_unhandled(&mut progress);
-        if let Some(settled) = last_moment.limit(self.settle(&progress.deferred)).await {
-            for index in settled {
-                progress.schedule.taken(index);
-            }
-        }
-        self.answer(progress)
+        let failures = self.end(progress).await?;
+        Ok(BatchResponse::new(failures))
     }
 
-    async fn one_by_one<Inner>(
+    /// Returns the records that are to be delivered again.
+    pub(super) async fn end<E: fmt::Debug>(
         &self,
-        inner: Inner,
-        progress: &mut Progress<'_, S, Inner::Error>,
-        deadline: &mut Deadline,
-    ) where
+        mut progress: Progress<'_, S, E>,
+    ) -> Result<Vec<ItemIdentifier>, BatchError<E>> {
+        self.tell_of_unhandled(&mut progress);
+        let settled = self.settle(&progress.deferred);
+        for index in progress
+            .last_moment
+            .limit(settled)
+            .await
+            .unwrap_or_default()
+        {
+            progress.schedule.taken(index);
+        }
+        let unhandled = progress.schedule.unhandled();
+        let unhandled: Vec<_> = unhandled.map(|(index, _)| index).collect();
+        self.report(&unhandled, progress.failures)
+    }
+
+    async fn one_by_one<Inner>(&self, inner: Inner, progress: &mut Progress<'_, S, Inner::Error>)
+    where
         Inner: Service<Record<T, S::Record>> + Clone,
         Inner::Error: fmt::Debug,
         F: Decode<S, T>,
         C: ClassifyFailure<Inner::Error>,
     {
-        while !deadline.is_over()
+        while !progress.deadline.is_over()
             && let Some(work) = progress.schedule.next()
         {
-            let Some(done) = deadline.limit(self.handle_one(inner.clone(), work)).await else {
+            let handled = self.handle_one(inner.clone(), work);
+            let Some(done) = progress.deadline.limit(handled).await else {
                 break;
             };
             self.note(progress, done);
@@ -148,7 +165,6 @@ where
         inner: Inner,
         concurrency: usize,
         progress: &mut Progress<'_, S, Inner::Error>,
-        deadline: &mut Deadline,
     ) where
         Inner: Service<Record<T, S::Record>> + Clone,
         Inner::Error: fmt::Debug,
@@ -158,13 +174,15 @@ where
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < concurrency
-                && !deadline.is_over()
+                && !progress.deadline.is_over()
                 && let Some(work) = progress.schedule.next()
             {
                 running.push(self.handle_one(inner.clone(), work));
             }
-            match deadline.limit(running.next()).await {
-                Some(Some(done)) => self.note(progress, done),
+            match progress.deadline.limit(running.next()).await {
+                Some(Some(done)) => {
+                    self.note(progress, done);
+                }
                 // All are done, or the time is over.
                 Some(None) | None => break,
             }
@@ -172,7 +190,11 @@ where
     }
 
     /// Handles a record, and decides what is to become of it if it fails.
-    async fn handle_one<Inner>(&self, inner: Inner, mut work: Work<S>) -> Done<S, Inner::Error>
+    pub(super) async fn handle_one<Inner>(
+        &self,
+        inner: Inner,
+        mut work: Work<S>,
+    ) -> Done<S, Inner::Response, Inner::Error>
     where
         Inner: Service<Record<T, S::Record>>,
         Inner::Error: fmt::Debug,
@@ -185,20 +207,20 @@ where
         // What a handler leaves behind when it panics is dropped with its clone of the service.
         let result = AssertUnwindSafe(attempt).catch_unwind().await;
         let error = match result {
-            Ok(Ok(())) => {
-                return Done {
-                    work,
-                    fate: Fate::Handled,
-                };
+            Ok(Ok(response)) => {
+                let fate = Fate::Handled(response);
+                return Done { work, fate };
             }
             Ok(Err(error)) => error,
-            Err(_) => RecordError::Panicked,
+            Err(panic) => RecordError::Panicked {
+                message: message(&*panic),
+            },
         };
         self.tell_of_failure(&span, &error);
         let disposition = self.config.classify.classify(&error);
         let is_taken = self.is_taken_at_once(work.index, &disposition);
         let fate = if is_taken.instrument(span).await {
-            Fate::Handled
+            Fate::Handled(None)
         } else {
             Fate::Failed(error, disposition)
         };
@@ -212,7 +234,7 @@ where
         index: usize,
         item: Item<S>,
         span: &mut Span,
-    ) -> Result<(), RecordError<Inner::Error>>
+    ) -> Result<Option<Inner::Response>, RecordError<Inner::Error>>
     where
         Inner: Service<Record<T, S::Record>>,
         F: Decode<S, T>,
@@ -239,7 +261,7 @@ where
         };
         let record = match decoded {
             Ok(record) => record,
-            Err(error) => return self.undecodable(raw, error).await,
+            Err(error) => return self.undecodable(raw, error).await.map(|()| None),
         };
         #[cfg(feature = "trace")]
         self.connect(span, &record);
@@ -247,17 +269,15 @@ where
             poll_fn(|cx| inner.poll_ready(cx)).await?;
             inner.call(record).await
         };
-        handler
-            .instrument(span.clone())
-            .await
-            .map_err(RecordError::Handler)?;
+        let response = handler.instrument(span.clone()).await;
+        let response = response.map_err(RecordError::Handler)?;
         if F::AFTER_SUCCESS
             && is_whole
             && let Ok(Parsed { body, .. }) = S::parse(raw)
         {
             self.config.format.after_success(body).await;
         }
-        Ok(())
+        Ok(Some(response))
     }
 
     async fn undecodable<E>(
@@ -296,7 +316,7 @@ where
         }
     }
 
-    pub(super) fn tell_of_failure<E: fmt::Debug>(&self, span: &Span, error: &RecordError<E>) {
+    fn tell_of_failure<E: fmt::Debug>(&self, span: &Span, error: &RecordError<E>) {
         #[cfg(feature = "trace")]
         crate::trace::SpanExt::record_outcome(span, crate::classify::Outcome::Fault);
         if self.config.settings.log_failures {
@@ -327,9 +347,7 @@ where
         }
         let failed: Vec<_> = deferred
             .iter()
-            .map(|(index, disposition)| {
-                FailedRecord::new(self.records[*index].get(), disposition)
-            })
+            .map(|(index, disposition)| FailedRecord::new(self.records[*index].get(), disposition))
             .collect();
         let settled = sink.settle(&failed).await;
         let taken = deferred.iter().zip(settled);
@@ -339,11 +357,19 @@ where
             .collect()
     }
 
-    fn note<E>(&self, progress: &mut Progress<'_, S, E>, done: Done<S, E>) {
+    /// Takes back a record, and returns what its handler answered.
+    pub(super) fn note<R, E>(
+        &self,
+        progress: &mut Progress<'_, S, E>,
+        done: Done<S, R, E>,
+    ) -> Option<R> {
         let Work { index, keys, .. } = done.work;
-        let Fate::Failed(error, disposition) = done.fate else {
-            progress.schedule.handled(index, keys);
-            return;
+        let (error, disposition) = match done.fate {
+            Fate::Handled(response) => {
+                progress.schedule.handled(index, keys);
+                return response;
+            }
+            Fate::Failed(error, disposition) => (error, disposition),
         };
         progress.schedule.failed(index, keys);
         self.keep(&mut progress.failures, index, error);
@@ -354,15 +380,11 @@ where
                 progress.deferred.push((index, disposition));
             }
         }
+        None
     }
 
     /// Keeps the first failures.
-    pub(super) fn keep<E>(
-        &self,
-        failures: &mut Vec<RecordFailure<E>>,
-        index: usize,
-        error: RecordError<E>,
-    ) {
+    fn keep<E>(&self, failures: &mut Vec<RecordFailure<E>>, index: usize, error: RecordError<E>) {
         if failures.len() < MAX_FAILURES {
             failures.push(RecordFailure {
                 index,
@@ -393,7 +415,7 @@ where
         }
     }
 
-    pub(super) fn tell_of_cut_off(&self, index: usize) {
+    fn tell_of_cut_off(&self, index: usize) {
         if self.config.settings.log_failures {
             let identifier = S::identify(&self.records[index]);
             let identifier = identifier.as_ref().map(tracing::field::display);
@@ -404,18 +426,8 @@ where
         }
     }
 
-    fn answer<E>(&self, progress: Progress<'_, S, E>) -> Result<BatchResponse, BatchError<E>> {
-        let unhandled: Vec<_> = progress
-            .schedule
-            .unhandled()
-            .map(|(index, _)| index)
-            .collect();
-        self.report(&unhandled, progress.failures)
-            .map(BatchResponse::new)
-    }
-
     /// Names the records that are to be delivered again.
-    pub(super) fn report<E>(
+    fn report<E>(
         &self,
         unhandled: &[usize],
         mut failures: Vec<RecordFailure<E>>,
@@ -423,7 +435,9 @@ where
         if self.config.settings.metrics {
             metrics::end(unhandled.len());
         }
-        if self.config.settings.raise && !unhandled.is_empty() && unhandled.len() == self.records.len()
+        if self.config.settings.raise
+            && !unhandled.is_empty()
+            && unhandled.len() == self.records.len()
         {
             failures.sort_by_key(|failure| failure.index);
             return Err(BatchError::AllFailed {
@@ -438,4 +452,13 @@ where
             })
             .collect()
     }
+}
+
+/// Finds what a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    message.unwrap_or("no message").to_owned()
 }

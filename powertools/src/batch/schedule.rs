@@ -131,11 +131,12 @@ impl<'r, S: Source> Schedule<'r, S> {
                     if parts.is_empty() {
                         self.states[index] = State::Handled;
                     }
-                    self.parts.extend(parts.into_iter().map(|(part, keys)| Work {
-                        index,
-                        item: Item::Part(part),
-                        keys,
-                    }));
+                    self.parts
+                        .extend(parts.into_iter().map(|(part, keys)| Work {
+                            index,
+                            item: Item::Part(part),
+                            keys,
+                        }));
                     match self.parts.pop_front() {
                         Some(part) => return Some(part),
                         None => continue,
@@ -211,6 +212,16 @@ impl<'r, S: Source> Schedule<'r, S> {
                 }
             }
         }
+    }
+
+    /// Returns whether a record is wholly handled.
+    pub(super) fn is_handled(&self, index: usize) -> bool {
+        self.states[index] == State::Handled
+    }
+
+    /// Returns whether all records are.
+    pub(super) fn is_all_handled(&self) -> bool {
+        self.unhandled().next().is_none()
     }
 
     /// Returns the records that are to be delivered again, in the order of the event.

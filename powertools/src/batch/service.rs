@@ -34,6 +34,7 @@ impl<Inner, T, S, F, C> Service<LambdaEvent<BatchEvent>> for BatchService<Inner,
 where
     Inner: Service<Record<T, S::Record>> + Clone + Send + 'static,
     Inner::Future: Send,
+    Inner::Response: Send,
     Inner::Error: fmt::Debug + Send + 'static,
     T: Send + 'static,
     S: Source,

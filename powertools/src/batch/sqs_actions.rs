@@ -139,37 +139,33 @@ impl SqsActions {
     }
 
     /// Has messages come again after the time that was decided.
-    async fn postpone(&self, messages: &[(SqsMessage, Duration)]) {
-        let mut by_queue = BTreeMap::<_, Vec<_>>::new();
-        for (message, delay) in messages {
-            let url = match &self.queue_url {
-                Some(url) => Some(Cow::Borrowed(url.as_str())),
-                None => queue_url(&message.queue_arn).map(Cow::Owned),
-            };
-            match url {
-                Some(url) => by_queue.entry(url).or_default().push((message, *delay)),
+    async fn postpone(&self, messages: Vec<Later>) {
+        let mut by_queue = BTreeMap::<String, Vec<Later>>::new();
+        for later in messages {
+            let url = self.queue_url.clone();
+            match url.or_else(|| queue_url(&later.message.queue_arn)) {
+                Some(url) => by_queue.entry(url).or_default().push(later),
                 None => warn!(
-                    message_id = message.message_id,
+                    message_id = later.message.message_id,
                     "a message is not delayed, as its queue's URL is not known"
                 ),
             }
         }
-        let requests = by_queue
-            .iter()
-            .flat_map(|(url, messages)| messages.chunks(ENTRIES).map(move |chunk| (&**url, chunk)));
-        stream::iter(requests)
-            .for_each_concurrent(REQUESTS, |(url, messages)| {
-                self.change_visibility(url, messages)
-            })
-            .await;
+        let mut requests = Vec::new();
+        for (url, messages) in &by_queue {
+            let chunks = messages.chunks(ENTRIES);
+            requests.extend(chunks.map(|messages| self.change_visibility(url, messages)));
+        }
+        let requests = stream::iter(requests).buffer_unordered(REQUESTS);
+        requests.collect::<()>().await;
     }
 
-    async fn change_visibility(&self, url: &str, messages: &[(&SqsMessage, Duration)]) {
-        let entries = messages.iter().enumerate().map(|(id, (message, delay))| {
+    async fn change_visibility(&self, url: &str, messages: &[Later]) {
+        let entries = messages.iter().enumerate().map(|(id, later)| {
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(id.to_string())
-                .receipt_handle(&message.receipt_handle)
-                .visibility_timeout(seconds(*delay))
+                .receipt_handle(&later.message.receipt_handle)
+                .visibility_timeout(seconds(later.delay))
                 .build()
                 .expect("an id and a receipt handle are given")
         });
@@ -182,8 +178,8 @@ impl SqsActions {
         let text = "a message is not delayed, and comes again when its queue says so";
         match answer {
             Ok(answer) => {
-                for (message, code) in failed(&answer.failed, messages) {
-                    warn!(message_id = message.0.message_id, code, "{text}");
+                for (later, code) in failed(&answer.failed, messages) {
+                    warn!(message_id = later.message.message_id, code, "{text}");
                 }
             }
             Err(error) => {
@@ -204,9 +200,10 @@ impl SqsActions {
         };
         let is_fifo = url.ends_with(".fifo");
         let requests = requests(messages, is_fifo);
-        let requests = stream::iter(requests).map(|request| self.send(url, request));
+        let requests = requests.into_iter().map(|request| self.send(url, request));
         // One after the other where they are to stay in order.
         let at_once = if is_fifo { 1 } else { REQUESTS };
+        let requests = stream::iter(requests.collect::<Vec<_>>());
         requests.buffer_unordered(at_once).concat().await
     }
 
@@ -229,7 +226,9 @@ impl SqsActions {
                     warn!(code, count = 1, "{text}");
                 }
                 let taken = answer.successful.iter();
-                taken.filter_map(|entry| entry_of(&entry.id, &messages).copied()).collect()
+                taken
+                    .filter_map(|entry| entry_of(&entry.id, &messages).copied())
+                    .collect()
             }
             Err(error) => {
                 let (code, count) = (code(&error), messages.len());
@@ -251,7 +250,10 @@ impl FailureSink for SqsActions {
             };
             match record.disposition() {
                 Disposition::Retry => {}
-                Disposition::RetryAfter(delay) => later.push((message, *delay)),
+                Disposition::RetryAfter(delay) => later.push(Later {
+                    message,
+                    delay: *delay,
+                }),
                 Disposition::GiveUp { reason } => given_up.push(GivenUp {
                     index,
                     message,
@@ -260,13 +262,18 @@ impl FailureSink for SqsActions {
                 }),
             }
         }
-        let ((), taken) = join(self.postpone(&later), self.give_up(given_up)).await;
+        let ((), taken) = join(self.postpone(later), self.give_up(given_up)).await;
         let mut settlements = vec![Settlement::Reported; records.len()];
         for index in taken {
             settlements[index] = Settlement::Taken;
         }
         settlements
     }
+}
+
+struct Later {
+    message: SqsMessage,
+    delay: Duration,
 }
 
 struct GivenUp<'a> {
@@ -384,7 +391,9 @@ fn reason_text(reason: &str) -> String {
     };
     let end = reason.floor_char_boundary(REASON);
     let chars = reason[..end].chars();
-    chars.map(|char| if is_taken(char) { char } else { ' ' }).collect()
+    chars
+        .map(|char| if is_taken(char) { char } else { ' ' })
+        .collect()
 }
 
 /// Makes requests of messages, in their order, with no more in each than SQS takes.
@@ -432,7 +441,8 @@ fn queue_url(arn: &str) -> Option<String> {
 
 /// Returns a delay in seconds, as SQS takes it.
 fn seconds(delay: Duration) -> i32 {
-    let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+    let begun = u64::from(delay.subsec_nanos() > 0);
+    let seconds = delay.as_secs().saturating_add(begun);
     let most = INVISIBLE.saturating_sub(ELAPSED).as_secs();
     i32::try_from(seconds.min(most)).unwrap_or(i32::MAX)
 }
@@ -483,7 +493,10 @@ mod tests {
                 Some("https://sqs.us-gov-west-1.amazonaws.com/123456789012/orders"),
             ),
             ("arn:aws-iso:sqs:us-iso-east-1:123456789012:orders", None),
-            ("arn:aws:kinesis:eu-central-1:123456789012:stream/orders", None),
+            (
+                "arn:aws:kinesis:eu-central-1:123456789012:stream/orders",
+                None,
+            ),
             ("arn:aws:sqs:eu-central-1", None),
             ("", None),
         ];
@@ -511,7 +524,10 @@ mod tests {
     fn a_reason_is_what_sqs_takes() {
         assert_eq!(reason_text("no\0such\u{FFFF}order\n"), "no such order\n");
         assert_eq!(reason_text(&"é".repeat(1000)).len(), REASON);
-        assert_eq!(reason_text(&format!("a{}", "é".repeat(1000))).len(), REASON - 1);
+        assert_eq!(
+            reason_text(&format!("a{}", "é".repeat(1000))).len(),
+            REASON - 1
+        );
     }
 
     fn given_up(index: usize, body: usize) -> GivenUp<'static> {

@@ -16,6 +16,7 @@ const FORMAT: &str = "aggregated record";
 
 /// A record as its producer put it.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(in crate::batch) struct UserRecord {
     pub(in crate::batch) partition_key: String,
     pub(in crate::batch) explicit_hash_key: Option<String>,

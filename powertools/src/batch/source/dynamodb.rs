@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, from_seconds, has_source, hash,
-    internal, lenient, members, text_id,
+    AfterFailure, Keys, Order, Parsed, Source, Str, from_seconds, has_source, hash, internal,
+    lenient, members, text_id,
 };
 use crate::batch::{DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
 
@@ -92,10 +92,9 @@ impl DynamoDbRecord {
         let Some(keys) = self.keys.clone() else {
             return Err(DecodeError::new(FORMAT, DecodeErrorKind::Missing).at(KEYS, 0, 0));
         };
-        serde_dynamo::from_item(keys)
-            .map_err(|_: serde_dynamo::Error| {
-                DecodeError::new(FORMAT, DecodeErrorKind::Schema).at(KEYS, 0, 0)
-            })
+        serde_dynamo::from_item(keys).map_err(|_: serde_dynamo::Error| {
+            DecodeError::new(FORMAT, DecodeErrorKind::Schema).at(KEYS, 0, 0)
+        })
     }
 }
 
@@ -176,8 +175,14 @@ pub struct RawImages<'a> {
 impl RawImages<'_> {
     pub(in crate::batch) fn decode<T: DeserializeOwned>(self) -> Result<Change<T>, DecodeError> {
         Ok(Change {
-            old: self.old.map(|image| item(image, "dynamodb.OldImage")).transpose()?,
-            new: self.new.map(|image| item(image, "dynamodb.NewImage")).transpose()?,
+            old: self
+                .old
+                .map(|image| item(image, "dynamodb.OldImage"))
+                .transpose()?,
+            new: self
+                .new
+                .map(|image| item(image, "dynamodb.NewImage"))
+                .transpose()?,
         })
     }
 }
@@ -193,10 +198,11 @@ fn item<T: DeserializeOwned>(image: &RawValue, path: &'static str) -> Result<T, 
     let item = serde_json::from_str(image.get())
         .map_err(|it| error(DecodeErrorKind::Syntax).at(path, it.line(), it.column()))?;
     let item = Deserializer::from_attribute_value(AttributeValue::M(item));
-    serde_path_to_error::deserialize(item)
-        .map_err(|it: serde_path_to_error::Error<serde_dynamo::Error>| {
+    serde_path_to_error::deserialize(item).map_err(
+        |it: serde_path_to_error::Error<serde_dynamo::Error>| {
             error(DecodeErrorKind::Schema).at(format!("{path}.{}", it.path()), 0, 0)
-        })
+        },
+    )
 }
 
 impl Source for DynamoDb {
@@ -274,7 +280,9 @@ impl internal::Source for DynamoDb {
 
     fn arrival(raw: &RawValue) -> Option<SystemTime> {
         let it: Only<Creation> = serde_json::from_str(raw.get()).ok()?;
-        it.dynamodb.approximate_creation_date_time.and_then(from_seconds)
+        it.dynamodb
+            .approximate_creation_date_time
+            .and_then(from_seconds)
     }
 }
 

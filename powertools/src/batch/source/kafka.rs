@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
-use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, from_millis, hash, internal, members,
+use super::{AfterFailure, Keys, Order, Parsed, Source, Str, from_millis, hash, internal, members};
+use crate::batch::{
+    Data, DecodeError, DecodeErrorKind, ItemIdentifier, SchemaMetadata, event::BatchEvent,
 };
-use crate::batch::{Data, DecodeError, DecodeErrorKind, ItemIdentifier, SchemaMetadata, event::BatchEvent};
 
 /// What events of Amazon MSK and of self-managed Kafka call their source.
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/with-kafka.html>
@@ -96,6 +96,7 @@ struct Key<'a> {
 }
 
 /// What a record carries.
+#[expect(missing_debug_implementations, reason = "nobody sees it")]
 pub struct Body<'a> {
     value: Option<Cow<'a, str>>,
     schema: Option<SchemaMetadata<'a>>,
@@ -140,7 +141,10 @@ impl internal::Source for Kafka {
 
     fn is_source_of(event: &BatchEvent) -> bool {
         let is_ours = |source: &String| EVENT_SOURCES.contains(&source.as_str());
-        event.records.as_ref().is_some_and(|records| records.by_partition)
+        event
+            .records
+            .as_ref()
+            .is_some_and(|records| records.by_partition)
             && event.source.as_ref().is_none_or(is_ours)
     }
 

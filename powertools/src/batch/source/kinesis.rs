@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, UnpackedParts, from_seconds,
-    has_source, hash, internal, lenient, members, text_id,
+    AfterFailure, Keys, Order, Parsed, Source, Str, UnpackedParts, from_seconds, has_source, hash,
+    internal, lenient, members, text_id,
 };
 use crate::batch::{
     Data, DecodeError, DecodeErrorKind, ItemIdentifier,
@@ -97,6 +97,7 @@ struct Arrival {
 }
 
 /// What a record carries.
+#[expect(missing_debug_implementations, reason = "nobody sees it")]
 pub enum Body<'a> {
     Base64(Cow<'a, str>),
     Bytes(Vec<u8>),
@@ -112,6 +113,7 @@ impl<'a> Body<'a> {
 }
 
 /// One of the records that the producer library has put into one.
+#[expect(missing_debug_implementations, reason = "nobody sees it")]
 pub struct Part {
     of: Arc<KinesisRecord>,
     number: u32,
@@ -119,9 +121,9 @@ pub struct Part {
 }
 
 fn base64(text: &str) -> Result<Vec<u8>, DecodeError> {
-    BASE64_STANDARD
-        .decode(text)
-        .map_err(|_| DecodeError::new(Kinesis::NAME, DecodeErrorKind::Base64).at("kinesis.data", 0, 0))
+    BASE64_STANDARD.decode(text).map_err(|_| {
+        DecodeError::new(Kinesis::NAME, DecodeErrorKind::Base64).at("kinesis.data", 0, 0)
+    })
 }
 
 impl Kinesis {
@@ -181,7 +183,10 @@ impl internal::Source for Kinesis {
 
     fn keys(&self, raw: &RawValue) -> Keys {
         let it: Option<Only<PartitionKey<'_>>> = serde_json::from_str(raw.get()).ok();
-        key(it.as_ref().and_then(|it| it.kinesis.partition_key.as_ref()).map_or("", |Str(key)| key))
+        key(it
+            .as_ref()
+            .and_then(|it| it.kinesis.partition_key.as_ref())
+            .map_or("", |Str(key)| key))
     }
 
     fn unpack(&self, raw: &RawValue) -> UnpackedParts<Part> {
@@ -231,7 +236,9 @@ impl internal::Source for Kinesis {
 
     fn arrival(raw: &RawValue) -> Option<SystemTime> {
         let it: Only<Arrival> = serde_json::from_str(raw.get()).ok()?;
-        it.kinesis.approximate_arrival_timestamp.and_then(from_seconds)
+        it.kinesis
+            .approximate_arrival_timestamp
+            .and_then(from_seconds)
     }
 }
 

@@ -102,6 +102,7 @@ pub(super) mod internal {
 pub(super) type UnpackedParts<P> = Result<Option<Vec<(P, Keys)>>, DecodeError>;
 
 /// A record that has been read.
+#[expect(missing_debug_implementations, reason = "nobody sees it")]
 pub struct Parsed<'a, S: Source> {
     pub(super) record: S::Record,
     pub(super) body: S::Body<'a>,

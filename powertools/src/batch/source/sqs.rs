@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, from_millis, has_source, hash,
-    internal, members, text_id,
+    AfterFailure, Keys, Order, Parsed, Source, Str, from_millis, has_source, hash, internal,
+    members, text_id,
 };
-use crate::batch::{DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
+use crate::batch::{Data, DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
 
 /// What an event of SQS calls its source.
 const EVENT_SOURCE: &str = "aws:sqs";
@@ -223,7 +223,7 @@ macro_rules! impl_source {
         }
 
         impl internal::Source for $source {
-            type Body<'a> = Cow<'a, str>;
+            type Body<'a> = Data<'a>;
             type Part = std::convert::Infallible;
 
             const NAME: &'static str = $name;
@@ -238,6 +238,9 @@ macro_rules! impl_source {
 
             fn parse<'a>(raw: &'a RawValue) -> Result<Parsed<'a, Self>, DecodeError> {
                 let (record, body) = parse(raw)?;
+                let mut attributes = record.attributes.keys();
+                let is_pointer = attributes.any(|name| Data::is_pointer_attribute(name));
+                let body = Data::text(body).with_pointer(is_pointer);
                 Ok(Parsed { record, body })
             }
 

@@ -1,5 +1,6 @@
 use crate::Op;
 
+mod batch_response;
 mod correlation_id;
 mod flags;
 mod jmespath;
@@ -9,6 +10,7 @@ mod parameters_transform;
 
 /// The ops that are answered, each in a file of its own.
 pub const OPS: &[(&str, Op)] = &[
+    ("batch.response", batch_response::answer),
     ("correlation_id", correlation_id::answer),
     ("flags.enabled", flags::enabled),
     ("flags.evaluate", flags::evaluate),
