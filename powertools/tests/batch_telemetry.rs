@@ -139,14 +139,21 @@ async fn a_record_continues_its_producers_trace_and_links_to_the_invocation() {
     let [producers, own] = &records[..] else {
         panic!("{spans:#?}");
     };
+    // In its producer's trace the function has a segment of its own.
     assert_eq!(producers.trace_id(), "1-67891233-abcdef012345678912345678");
-    let links = &producers.document()["links"];
-    assert_eq!(links[0]["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
+    let handler = traces.named("## orders");
+    let segment = traces.named("function");
+    assert_eq!(segment.parent_id(), "463ac35c9f6413ad");
+    assert_eq!(
+        segment.document()["links"],
+        json!([{"trace_id": handler.trace_id(), "id": handler.id()}])
+    );
+    assert_eq!(producers.parent_id(), segment.id());
     assert!(!producers.is_fault());
     assert_eq!(producers.children()[0].name(), "work");
 
     assert_eq!(own.trace_id(), "1-5759e988-bd862e3fe1be46a994272793");
-    assert_eq!(own.parent_id(), traces.named("## orders").id());
+    assert_eq!(own.parent_id(), handler.id());
     assert!(own.is_fault());
     assert_eq!(own.metadata("default", "message_id"), Some(&json!("m2")));
 }

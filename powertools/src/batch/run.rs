@@ -15,7 +15,7 @@ use super::{
     deadline::Deadline,
     metrics,
     schedule::{Item, Schedule, State, Work},
-    source::{Order, Parsed},
+    source::{Order, Parsed, TARGET},
 };
 use crate::Invocation;
 
@@ -255,7 +255,7 @@ where
             Err(error) => {
                 let identifier = S::identify(raw);
                 let identifier = identifier.as_ref().map(tracing::field::display);
-                *span = error_span!("record", identifier, index);
+                *span = error_span!(target: TARGET, "record", identifier, index);
                 Err(error)
             }
         };

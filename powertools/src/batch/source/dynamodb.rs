@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, from_seconds, has_source, hash, internal,
-    lenient, members, text_id,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, from_seconds, has_source, hash,
+    internal, lenient, members, text_id,
 };
 use crate::batch::{DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
 
@@ -275,7 +275,7 @@ impl internal::Source for DynamoDb {
     }
 
     fn span(record: &DynamoDbRecord) -> Span {
-        error_span!("record", sequence_number = record.sequence_number)
+        error_span!(target: TARGET, "record", sequence_number = record.sequence_number)
     }
 
     fn arrival(raw: &RawValue) -> Option<SystemTime> {

@@ -5,7 +5,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
-use super::{AfterFailure, Keys, Order, Parsed, Source, Str, from_millis, hash, internal, members};
+use super::{
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, from_millis, hash, internal, members,
+};
 use crate::batch::{
     Data, DecodeError, DecodeErrorKind, ItemIdentifier, SchemaMetadata, event::BatchEvent,
 };
@@ -209,8 +211,7 @@ impl internal::Source for Kafka {
     }
 
     fn span(record: &KafkaRecord) -> Span {
-        error_span!(
-            "record",
+        error_span!(target: TARGET, "record",
             topic = record.topic,
             partition = record.partition,
             offset = record.offset,

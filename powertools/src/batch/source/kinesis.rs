@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, UnpackedParts, from_seconds, has_source, hash,
-    internal, lenient, members, text_id,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, UnpackedParts, from_seconds,
+    has_source, hash, internal, lenient, members, text_id,
 };
 use crate::batch::{
     Data, DecodeError, DecodeErrorKind, ItemIdentifier,
@@ -226,8 +226,7 @@ impl internal::Source for Kinesis {
     }
 
     fn span(record: &KinesisRecord) -> Span {
-        error_span!(
-            "record",
+        error_span!(target: TARGET, "record",
             sequence_number = record.sequence_number,
             sub_sequence_number = record.sub_sequence_number,
             partition_key = record.partition_key,

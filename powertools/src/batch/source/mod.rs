@@ -25,6 +25,10 @@ pub(super) use kinesis::Body as KinesisBody;
 pub use kinesis::{Kinesis, KinesisRecord};
 pub use sqs::{MessageAttribute, Sqs, SqsFifo, SqsMessage};
 
+/// The target of the records' spans: their fields are keys of log lines, which those of spans with the
+/// module's own target are not.
+pub(super) const TARGET: &str = "powertools";
+
 /// What a batch comes from: [`Sqs`], [`SqsFifo`], [`Kinesis`], [`DynamoDb`] or [`Kafka`].
 pub trait Source: internal::Source {
     /// What a record says of itself beside its content: the second parameter of

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, from_millis, has_source, hash, internal,
-    members, text_id,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, from_millis, has_source, hash,
+    internal, members, text_id,
 };
 use crate::batch::{Data, DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
 
@@ -213,7 +213,7 @@ fn identify(raw: &RawValue) -> Option<ItemIdentifier> {
 }
 
 fn span(message: &SqsMessage) -> Span {
-    error_span!("record", message_id = message.message_id)
+    error_span!(target: TARGET, "record", message_id = message.message_id)
 }
 
 macro_rules! impl_source {
