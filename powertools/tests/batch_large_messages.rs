@@ -95,7 +95,7 @@ impl S3 {
         self.requests.lock().unwrap().clone()
     }
 
-    fn answer(&self, request: &HttpRequest) -> (u16, Vec<u8>, Option<&'static str>) {
+    fn answer(&self, request: &HttpRequest) -> (u16, Vec<u8>) {
         let url = request.uri().split_once("amazonaws.com/").unwrap().1;
         let path = url.split('?').next().unwrap();
         let mut requests = self.requests.lock().unwrap();
@@ -104,17 +104,17 @@ impl S3 {
             self.owners.lock().unwrap().push(owner.to_owned());
         }
         if let Some(Trouble::Answers(status, code)) = self.trouble {
-            return (status, refusal(code, path), None);
+            return (status, refusal(code, path));
         }
         let mut objects = self.objects.lock().unwrap();
         match request.method() {
             "DELETE" => {
                 objects.remove(path);
-                (204, Vec::new(), None)
+                (204, Vec::new())
             }
             _ => match objects.get(path) {
-                Some(body) => (200, body.clone(), None),
-                None => (404, refusal("NoSuchKey", path), None),
+                Some(body) => (200, body.clone()),
+                None => (404, refusal("NoSuchKey", path)),
             },
         }
     }
@@ -132,7 +132,7 @@ impl fmt::Debug for S3 {
 
 impl HttpConnector for S3 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (status, body, _) = self.answer(&request);
+        let (status, body) = self.answer(&request);
         if matches!(self.trouble, Some(Trouble::Unreachable)) {
             return HttpConnectorFuture::ready(Err(ConnectorError::io("nobody there".into())));
         }
@@ -259,8 +259,10 @@ async fn trouble_with_s3_is_told_by_kind_and_without_the_pointer() {
         ),
     ];
     for (trouble, kind, source) in troubles {
-        let mut s3 = S3::default();
-        s3.trouble = trouble;
+        let s3 = S3 {
+            trouble,
+            ..S3::default()
+        };
         let body = pointer(CLASS, "large-orders", "private-key");
         let error = decode(&s3.format(), marked(&body)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{source}");

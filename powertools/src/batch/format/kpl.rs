@@ -223,10 +223,7 @@ mod tests {
     }
 
     fn kind(data: &[u8]) -> DecodeErrorKind {
-        match deaggregate(data) {
-            Ok(_) => panic!("no error"),
-            Err(error) => error.kind(),
-        }
+        deaggregate(data).unwrap_err().kind()
     }
 
     /// A message of one record of these bytes, in a table of one key.
@@ -297,10 +294,7 @@ mod tests {
 
     #[test]
     fn an_error_shows_nothing_of_the_record() {
-        let error = match deaggregate(&one(b"\x08\x07\x1a\x06secret")) {
-            Ok(_) => panic!("no error"),
-            Err(error) => error,
-        };
+        let error = deaggregate(&one(b"\x08\x07\x1a\x06secret")).unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(
             shown.starts_with("cannot decode aggregated record"),

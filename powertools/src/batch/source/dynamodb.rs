@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, from_seconds, has_source, hash,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, first, from_seconds, has_source, hash,
     internal, lenient, members, text_id,
 };
 use crate::batch::{DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
@@ -138,33 +138,6 @@ struct Identity<'a> {
     principal_id: Option<Str<'a>>,
 }
 
-/// Of a record, only what is asked for.
-#[derive(Deserialize)]
-struct Only<T> {
-    dynamodb: T,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SequenceNumber<'a> {
-    #[serde(borrow)]
-    sequence_number: Option<Str<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ItemKeys<'a> {
-    #[serde(borrow)]
-    keys: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Creation {
-    #[serde(default, deserialize_with = "lenient")]
-    approximate_creation_date_time: Option<f64>,
-}
-
 /// The two images of a record as they came.
 #[derive(Clone, Copy)]
 pub struct RawImages<'a> {
@@ -257,15 +230,12 @@ impl internal::Source for DynamoDb {
     }
 
     fn identify(raw: &RawValue) -> Option<ItemIdentifier> {
-        let it: Only<SequenceNumber<'_>> = serde_json::from_str(raw.get()).ok()?;
-        text_id(it.dynamodb.sequence_number)
+        text_id(raw, &["dynamodb", "SequenceNumber"])
     }
 
     fn keys(&self, raw: &RawValue) -> Keys {
-        let it: Option<Only<ItemKeys<'_>>> = serde_json::from_str(raw.get()).ok();
-        let keys = it.and_then(|it| it.dynamodb.keys);
         Keys {
-            group: hash_item(keys),
+            group: hash_item(first(raw, &["dynamodb", "Keys"])),
             shard: 0,
         }
     }
@@ -279,10 +249,7 @@ impl internal::Source for DynamoDb {
     }
 
     fn arrival(raw: &RawValue) -> Option<SystemTime> {
-        let it: Only<Creation> = serde_json::from_str(raw.get()).ok()?;
-        it.dynamodb
-            .approximate_creation_date_time
-            .and_then(from_seconds)
+        first(raw, &["dynamodb", "ApproximateCreationDateTime"]).and_then(from_seconds)
     }
 }
 

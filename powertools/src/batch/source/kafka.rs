@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, from_millis, hash, internal, members,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, first, from_millis, hash, internal, members,
 };
 use crate::batch::{
     Data, DecodeError, DecodeErrorKind, ItemIdentifier, SchemaMetadata, event::BatchEvent,
@@ -78,23 +78,6 @@ struct Schema<'a> {
     data_format: Option<Str<'a>>,
     #[serde(borrow)]
     schema_id: Option<Str<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Place<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    partition: i64,
-    offset: i64,
-}
-
-#[derive(Deserialize)]
-struct Key<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    partition: i64,
-    #[serde(borrow)]
-    key: Option<Str<'a>>,
 }
 
 /// What a record carries.
@@ -188,20 +171,21 @@ impl internal::Source for Kafka {
     }
 
     fn identify(raw: &RawValue) -> Option<ItemIdentifier> {
-        let place: Place<'_> = serde_json::from_str(raw.get()).ok()?;
+        let Str(topic) = first(raw, &["topic"])?;
+        let partition: i64 = first(raw, &["partition"])?;
         Some(ItemIdentifier::Offset {
-            partition: format!("{}-{}", place.topic, place.partition),
-            offset: place.offset,
+            partition: format!("{topic}-{partition}"),
+            offset: first(raw, &["offset"])?,
         })
     }
 
     fn keys(&self, raw: &RawValue) -> Keys {
-        let Ok(it) = serde_json::from_str::<Key<'_>>(raw.get()) else {
-            return Keys::default();
-        };
-        let shard = (it.topic, it.partition);
+        let topic: Option<Str<'_>> = first(raw, &["topic"]);
+        let partition: Option<i64> = first(raw, &["partition"]);
+        let key: Option<Str<'_>> = first(raw, &["key"]);
+        let shard = (topic.as_ref().map(|Str(topic)| topic), partition);
         Keys {
-            group: hash((&shard, it.key.as_ref().map(|Str(key)| key))),
+            group: hash((&shard, key.as_ref().map(|Str(key)| key))),
             shard: hash(&shard),
         }
     }
@@ -219,11 +203,6 @@ impl internal::Source for Kafka {
     }
 
     fn arrival(raw: &RawValue) -> Option<SystemTime> {
-        #[derive(Deserialize)]
-        struct Timestamp {
-            timestamp: u64,
-        }
-        let it: Timestamp = serde_json::from_str(raw.get()).ok()?;
-        from_millis(it.timestamp)
+        first(raw, &["timestamp"]).and_then(from_millis)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, UnpackedParts, from_seconds,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, UnpackedParts, first, from_seconds,
     has_source, hash, internal, lenient, members, text_id,
 };
 use crate::batch::{
@@ -65,33 +65,6 @@ struct Inner<'a> {
     partition_key: Option<Str<'a>>,
     #[serde(borrow)]
     data: Option<Str<'a>>,
-    #[serde(default, deserialize_with = "lenient")]
-    approximate_arrival_timestamp: Option<f64>,
-}
-
-/// Of a record, only what is asked for.
-#[derive(Deserialize)]
-struct Only<T> {
-    kinesis: T,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity<'a> {
-    #[serde(borrow)]
-    sequence_number: Option<Str<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PartitionKey<'a> {
-    #[serde(borrow)]
-    partition_key: Option<Str<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Arrival {
     #[serde(default, deserialize_with = "lenient")]
     approximate_arrival_timestamp: Option<f64>,
 }
@@ -177,16 +150,12 @@ impl internal::Source for Kinesis {
     }
 
     fn identify(raw: &RawValue) -> Option<ItemIdentifier> {
-        let it: Only<Identity<'_>> = serde_json::from_str(raw.get()).ok()?;
-        text_id(it.kinesis.sequence_number)
+        text_id(raw, &["kinesis", "sequenceNumber"])
     }
 
     fn keys(&self, raw: &RawValue) -> Keys {
-        let it: Option<Only<PartitionKey<'_>>> = serde_json::from_str(raw.get()).ok();
-        key(it
-            .as_ref()
-            .and_then(|it| it.kinesis.partition_key.as_ref())
-            .map_or("", |Str(key)| key))
+        let partition_key: Option<Str<'_>> = first(raw, &["kinesis", "partitionKey"]);
+        key(partition_key.as_ref().map_or("", |Str(key)| key))
     }
 
     fn unpack(&self, raw: &RawValue) -> UnpackedParts<Part> {
@@ -234,10 +203,7 @@ impl internal::Source for Kinesis {
     }
 
     fn arrival(raw: &RawValue) -> Option<SystemTime> {
-        let it: Only<Arrival> = serde_json::from_str(raw.get()).ok()?;
-        it.kinesis
-            .approximate_arrival_timestamp
-            .and_then(from_seconds)
+        first(raw, &["kinesis", "approximateArrivalTimestamp"]).and_then(from_seconds)
     }
 }
 

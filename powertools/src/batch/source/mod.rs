@@ -2,12 +2,15 @@
 
 use std::{
     borrow::Cow,
-    fmt::Debug,
+    fmt::{self, Debug},
     hash::{DefaultHasher, Hash, Hasher},
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 use tracing::Span;
 
@@ -154,9 +157,61 @@ pub enum AfterFailure {
 }
 
 /// An empty identifier would have Lambda take the whole batch for failed.
-fn text_id(id: Option<Str<'_>>) -> Option<ItemIdentifier> {
-    id.filter(|Str(id)| !id.is_empty())
-        .map(|Str(id)| ItemIdentifier::Id(id.into_owned()))
+fn text_id(raw: &RawValue, path: &[&str]) -> Option<ItemIdentifier> {
+    let Str(id) = first(raw, path)?;
+    (!id.is_empty()).then(|| ItemIdentifier::Id(id.into_owned()))
+}
+
+/// Returns what is at the end of a path of member names, and reads no further: what is looked for
+/// stands in front, as a rule.
+fn first<'a, T: Deserialize<'a>>(raw: &'a RawValue, path: &[&str]) -> Option<T> {
+    let mut found = None;
+    let search = First {
+        path,
+        found: &mut found,
+    };
+    // It breaks off in the middle, which is an error; of interest is what was found by then.
+    let _ = search.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
+    found
+}
+
+struct First<'p, T> {
+    path: &'p [&'p str],
+    found: &'p mut Option<T>,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for First<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.path {
+            [] => *self.found = T::deserialize(deserializer).ok(),
+            _ => deserializer.deserialize_map(self)?,
+        }
+        Ok(())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for First<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let Some((name, path)) = self.path.split_first() else {
+            return Ok(());
+        };
+        while let Some(member) = members.next_key::<Str<'_>>()? {
+            if member == **name {
+                let found = self.found;
+                return members.next_value_seed(First { path, found });
+            }
+            members.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 fn hash(key: impl Hash) -> u64 {
@@ -181,26 +236,15 @@ impl PartialEq<str> for Str<'_> {
     }
 }
 
-/// The member that names where a record comes from.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Origin<'a> {
-    #[serde(borrow)]
-    event_source: Option<Str<'a>>,
-}
-
 /// Returns whether an event's records are of a source, going by the first. Some tests' events do not
 /// name it.
 fn has_source(event: &super::event::BatchEvent, source: &str) -> bool {
     let Some(records) = &event.records else {
         return false;
     };
-    let first = records.list.first();
-    let origin = first.and_then(|raw| serde_json::from_str::<Origin<'_>>(raw.get()).ok());
-    !records.by_partition
-        && origin
-            .and_then(|origin| origin.event_source)
-            .is_none_or(|it| it == *source)
+    let record = records.list.first();
+    let origin: Option<Str<'_>> = record.and_then(|raw| first(raw, &["eventSource"]));
+    !records.by_partition && origin.is_none_or(|origin| origin == *source)
 }
 
 /// Reads the members of a record.

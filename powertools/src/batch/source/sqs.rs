@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, from_millis, has_source, hash,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, first, from_millis, has_source, hash,
     internal, members, text_id,
 };
 use crate::batch::{Data, DecodeError, DecodeErrorKind, ItemIdentifier, event::BatchEvent};
@@ -122,26 +122,6 @@ struct Attribute<'a> {
     binary_value: Option<Str<'a>>,
 }
 
-/// What it takes to name a message, and to put it in order.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identity<'a> {
-    #[serde(borrow)]
-    message_id: Option<Str<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Group<'a> {
-    #[serde(borrow)]
-    attributes: GroupId<'a>,
-}
-
-#[derive(Deserialize)]
-struct GroupId<'a> {
-    #[serde(borrow, rename = "MessageGroupId")]
-    id: Option<Str<'a>>,
-}
-
 impl SqsMessage {
     /// Reads a message as it is in an event, and returns its body with it.
     ///
@@ -207,11 +187,6 @@ impl Attribute<'_> {
     }
 }
 
-fn identify(raw: &RawValue) -> Option<ItemIdentifier> {
-    let identity: Identity<'_> = serde_json::from_str(raw.get()).ok()?;
-    text_id(identity.message_id)
-}
-
 fn span(message: &SqsMessage) -> Span {
     error_span!(target: TARGET, "record", message_id = message.message_id)
 }
@@ -245,12 +220,11 @@ macro_rules! impl_source {
             }
 
             fn identify(raw: &RawValue) -> Option<ItemIdentifier> {
-                identify(raw)
+                text_id(raw, &["messageId"])
             }
 
             fn keys(&self, raw: &RawValue) -> Keys {
-                let group = serde_json::from_str::<Group<'_>>(raw.get()).ok();
-                let group = group.and_then(|group| group.attributes.id);
+                let group: Option<Str<'_>> = first(raw, &["attributes", "MessageGroupId"]);
                 Keys {
                     group: hash(group.as_ref().map(|Str(id)| &**id)),
                     shard: 0,

@@ -33,7 +33,7 @@ const FORMAT: &str = "Avro";
 ///
 /// # Limits
 ///
-/// 128 values within each other, and in arrays and maps not more items in all than the record has
+/// 64 values within each other, and in arrays and maps not more items in all than the record has
 /// bytes.
 ///
 /// # Examples
@@ -294,6 +294,65 @@ mod tests {
         let schema = Some(SchemaMetadata::new("AVRO").schema_id("7"));
         let stripped = Data::bytes(&bytes[..]).with_schema(schema);
         assert_eq!(decode::<Order>(&format, stripped).unwrap(), order());
+    }
+
+    #[test]
+    fn zz_stack() {
+        let schema = r#"{"type":"record","name":"Node","fields":[
+            {"name":"next","type":["null","Node"]}]}"#;
+        let format = Avro::new(schema).unwrap();
+        eprintln!("made");
+        for n in [1, 2, 4, 8, 16, 30] {
+            let value = format.value(&Data::bytes([vec![2; n - 1], vec![0]].concat())).unwrap();
+            eprintln!("value {n}");
+            let v: serde_json::Value = from_value(&value).unwrap();
+            eprintln!("json {n}");
+            drop(v);
+        }
+        #[derive(Deserialize)]
+        struct Node {
+            next: Option<Box<Node>>,
+        }
+        for n in [1, 2, 4, 8, 16, 30] {
+            let value = format.value(&Data::bytes([vec![2; n - 1], vec![0]].concat())).unwrap();
+            eprintln!("value {n}");
+            let v: Node = from_value(&value).unwrap();
+            eprintln!("node {n}");
+            drop(v.next);
+        }
+        for kib in [1800, 1500, 1200, 1000, 800, 600, 500, 400, 300, 200, 100] {
+            eprintln!("try {kib}");
+            let t = std::thread::Builder::new().stack_size(kib * 1024).spawn(move || a_long_list_of_nodes_is_read_up_to_the_limit());
+            t.unwrap().join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_nodes_is_read_up_to_the_limit() {
+        #[derive(Deserialize)]
+        struct Node {
+            next: Option<Box<Node>>,
+        }
+        impl Node {
+            fn length(&self) -> usize {
+                1 + self.next.as_ref().map_or(0, |next| next.length())
+            }
+        }
+        let schema = r#"{"type":"record","name":"Node","fields":[
+            {"name":"next","type":["null","Node"]}]}"#;
+        let format = Avro::new(schema).unwrap();
+        // A node and the union in it are two values, and the last has a null.
+        let bytes = |nodes: usize| [vec![2; nodes - 1], vec![0]].concat();
+        eprintln!("A");
+        let longest: Node = decode(&format, Data::bytes(bytes(31))).unwrap();
+        eprintln!("B");
+        assert_eq!(longest.length(), 31);
+        eprintln!("C");
+        let longer = decode::<Node>(&format, Data::bytes(bytes(32)));
+        assert_eq!(
+            longer.err().map(|error| error.kind()),
+            Some(DecodeErrorKind::TooLarge)
+        );
     }
 
     #[test]
