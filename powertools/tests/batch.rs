@@ -2,7 +2,6 @@
 #![cfg(all(feature = "batch", feature = "testing"))]
 
 use std::{
-    future::Future,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -982,6 +981,69 @@ async fn an_event_of_six_megabytes_is_handled_record_by_record() {
         .layer_on(handler);
     let response = service.oneshot(event(&batch)).await.unwrap();
     assert_eq!(response.failures().len(), 3000);
+}
+
+#[cfg(feature = "decode")]
+#[tokio::test]
+async fn the_events_text_can_be_kept_beside_it() {
+    use powertools::{Invocation, decode::DecodeLayer};
+    use serde_json::value::RawValue;
+
+    let handler = service_fn(|_: Record<String>| async {
+        let invocation = Invocation::current().ok_or("outside of an invocation")?;
+        let text = invocation.raw_event().ok_or("no decode layer")?;
+        assert!(text.get().starts_with(r#"{"Records""#));
+        Ok::<_, Error>(())
+    });
+    let service = ServiceBuilder::new()
+        .layer(DecodeLayer::new())
+        .layer(BatchLayer::sqs().format(Text))
+        .service(handler);
+    let text = records([message("m1", "x")]).to_string();
+    let event = RawValue::from_string(text).unwrap();
+    let event = LambdaEvent::new(event, testing::context("52fdfc07"));
+    let response = service.oneshot(event).await.unwrap();
+    assert_eq!(failures(&response), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_key_that_nearly_all_have_does_not_keep_others_from_being_handled() {
+    let batch = records((0..2500).map(|number| {
+        let key = if number == 900 || number == 2400 {
+            "b"
+        } else {
+            "a"
+        };
+        kinesis_record(&number.to_string(), key, number.to_string())
+    }));
+    let seen = Seen::default();
+    let handler = {
+        let seen = seen.clone();
+        service_fn(move |record: Record<String, KinesisRecord>| {
+            let seen = seen.clone();
+            async move {
+                tokio::task::yield_now().await;
+                seen.add(record.payload);
+                Ok::<_, Error>(())
+            }
+        })
+    };
+    let service = BatchLayer::kinesis()
+        .format(Text)
+        .concurrency(2)
+        .layer_on(handler);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(failures(&response), [""; 0]);
+    let seen: Vec<usize> = seen.all().iter().map(|it| it.parse().unwrap()).collect();
+    assert_eq!(seen.len(), 2500);
+    // The first of the others need not wait for all that came before it.
+    let place = seen.iter().position(|number| *number == 900).unwrap();
+    assert!(place < 10, "{place}");
+    let of_key: Vec<_> = seen
+        .iter()
+        .filter(|it| ![900, 2400].contains(*it))
+        .collect();
+    assert!(of_key.is_sorted());
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn record(number: u64, data: &str) -> Value {
 }
 
 /// An event as the documentation shows it.
-fn event(records: &[Value], state: Value, is_final: bool) -> LambdaEvent<BatchEvent> {
+fn event(records: &[Value], state: &Value, is_final: bool) -> LambdaEvent<BatchEvent> {
     let event = json!({
         "Records": records,
         "window": {"start": "2020-12-09T07:04:00Z", "end": "2020-12-09T07:06:00Z"},
@@ -103,18 +103,21 @@ fn answered(response: &WindowResponse<Sum>) -> Value {
 async fn a_state_goes_from_batch_to_batch_until_the_window_ends() {
     let ended = Ended::default();
     // Lambda begins with an empty object.
-    let first = call(event(&[order(1, 2), order(2, 3)], json!({}), false), &ended);
+    let first = call(
+        event(&[order(1, 2), order(2, 3)], &json!({}), false),
+        &ended,
+    );
     let first = answered(&first.await.unwrap());
     assert_eq!(
         first,
         json!({"state": {"records": 2, "total": 5}, "batchItemFailures": []})
     );
-    let second = call(event(&[order(3, 4)], first["state"].clone(), false), &ended);
+    let second = call(event(&[order(3, 4)], &first["state"], false), &ended);
     let second = answered(&second.await.unwrap());
     assert_eq!(second["state"], json!({"records": 3, "total": 9}));
     assert!(ended.lock().unwrap().is_empty());
 
-    let last = call(event(&[], second["state"].clone(), true), &ended);
+    let last = call(event(&[], &second["state"], true), &ended);
     assert_eq!(last.await.unwrap().state.total, 9);
     let ended = ended.lock().unwrap();
     let [end] = &ended[..] else {
@@ -144,7 +147,7 @@ async fn every_record_counts_once_whatever_fails() {
     ] {
         let records = [order(1, 2), order(2, 3), broken, order(4, 5)];
         let response = call(
-            event(&records, json!({"records": 1, "total": 1}), false),
+            event(&records, &json!({"records": 1, "total": 1}), false),
             &ended,
         );
         assert_eq!(
@@ -160,12 +163,12 @@ async fn every_record_counts_once_whatever_fails() {
 #[tokio::test]
 async fn a_window_does_not_end_before_its_last_records_are_handled() {
     let ended = Ended::default();
-    let response = call(event(&[order(1, 2), order(2, 0)], json!({}), true), &ended);
+    let response = call(event(&[order(1, 2), order(2, 0)], &json!({}), true), &ended);
     let response = response.await.unwrap();
     assert_eq!(response.failures().len(), 1);
     assert!(ended.lock().unwrap().is_empty());
 
-    let response = call(event(&[order(2, 7)], json!(response.state), true), &ended);
+    let response = call(event(&[order(2, 7)], &json!(response.state), true), &ended);
     assert_eq!(response.await.unwrap().failures().len(), 0);
     assert_eq!(ended.lock().unwrap()[0].state.total, 9);
 }
@@ -174,7 +177,7 @@ async fn a_window_does_not_end_before_its_last_records_are_handled() {
 async fn what_fails_at_the_end_of_a_window_fails_the_invocation() {
     let ended = Ended::default();
     let response = call(
-        event(&[], json!({"records": 1, "total": 1001}), true),
+        event(&[], &json!({"records": 1, "total": 1001}), true),
         &ended,
     );
     let error = response.await.unwrap_err();
@@ -185,13 +188,13 @@ async fn what_fails_at_the_end_of_a_window_fails_the_invocation() {
 #[tokio::test]
 async fn a_state_that_is_not_the_handlers_is_an_error_that_does_not_show_it() {
     let ended = Ended::default();
-    let response = call(event(&[], json!({"records": "secret"}), false), &ended);
+    let response = call(event(&[], &json!({"records": "secret"}), false), &ended);
     let error = response.await.unwrap_err();
     assert!(matches!(error, BatchError::State { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("secret"));
 
     for state in [Value::Null, json!({})] {
-        let response = call(event(&[], state, false), &ended).await.unwrap();
+        let response = call(event(&[], &state, false), &ended).await.unwrap();
         assert_eq!(response.state, Sum::default());
     }
 }
@@ -211,7 +214,7 @@ async fn a_handler_that_panics_leaves_the_state_as_it_was() {
     let service = WindowLayer::from(BatchLayer::kinesis().format(Text)).layer(handler);
     let records = [record(1, "a"), record(2, "panic"), record(3, "b")];
     let response = service
-        .oneshot(event(&records, json!([]), false))
+        .oneshot(event(&records, &json!([]), false))
         .await
         .unwrap();
     assert_eq!(
@@ -233,7 +236,7 @@ async fn the_deadline_ends_a_batch_with_the_state_so_far() {
         }
     });
     let layer = WindowLayer::from(BatchLayer::kinesis().with_clock(|| UNIX_EPOCH));
-    let mut event = event(&[order(1, 2), order(2, 3), order(3, 4)], Value::Null, true);
+    let mut event = event(&[order(1, 2), order(2, 3), order(3, 4)], &Value::Null, true);
     event.context.deadline = 1500;
     let response = layer.layer(handler).oneshot(event).await.unwrap();
     assert_eq!(
@@ -261,7 +264,7 @@ async fn the_changes_of_a_table_have_windows_too() {
     });
     let service = WindowLayer::dynamodb().layer(handler);
     let response = service
-        .oneshot(event(&[record], json!(41), false))
+        .oneshot(event(&[record], &json!(41), false))
         .await
         .unwrap();
     assert_eq!(response.state, 42);

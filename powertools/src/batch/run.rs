@@ -243,8 +243,8 @@ where
         let is_whole = matches!(item, Item::Whole);
         let parsed = match item {
             Item::Whole => S::parse(raw),
-            Item::Part(part) => Ok(S::parse_part(part)),
-            Item::Broken(error) => Err(error),
+            Item::Part(part) => Ok(S::parse_part(*part)),
+            Item::Broken(error) => Err(*error),
         };
         let decoded = match parsed {
             Ok(Parsed { record, body }) => {

@@ -24,6 +24,8 @@ pub(super) struct Schedule<'r, S: Source> {
     parts: VecDeque<Work<S>>,
     /// The groups of what is handed out, and what waits for its turn in them.
     groups: HashMap<u64, VecDeque<Work<S>>>,
+    /// How many wait in all groups.
+    waiting: usize,
     /// Whose turn has come.
     ready: VecDeque<Work<S>>,
     failed_groups: HashSet<u64>,
@@ -42,10 +44,14 @@ pub(super) struct Work<S: Source> {
 
 pub(super) enum Item<S: Source> {
     Whole,
-    Part(S::Part),
+    Part(Box<S::Part>),
     /// It holds several records, but cannot be taken apart.
-    Broken(DecodeError),
+    Broken(Box<DecodeError>),
 }
+
+/// How many records may wait for others of their group while later ones are handled: one group that
+/// nearly all belong to must not cost memory for all.
+const LOOK_AHEAD: usize = 1000;
 
 /// What has become of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +74,7 @@ impl<'r, S: Source> Schedule<'r, S> {
             next: 0,
             parts: VecDeque::new(),
             groups: HashMap::new(),
+            waiting: 0,
             ready: VecDeque::new(),
             failed_groups: HashSet::new(),
             failed_shards: HashSet::new(),
@@ -94,7 +101,7 @@ impl<'r, S: Source> Schedule<'r, S> {
             // It waits forever. Those behind it are to be looked at as well.
             self.release(work.keys);
         }
-        loop {
+        while self.waiting < LOOK_AHEAD {
             let work = match self.parts.pop_front() {
                 Some(part) => part,
                 None => self.take()?,
@@ -106,6 +113,7 @@ impl<'r, S: Source> Schedule<'r, S> {
                 match self.groups.entry(work.keys.group) {
                     Entry::Occupied(mut group) => {
                         group.get_mut().push_back(work);
+                        self.waiting += 1;
                         continue;
                     }
                     Entry::Vacant(group) => {
@@ -115,6 +123,7 @@ impl<'r, S: Source> Schedule<'r, S> {
             }
             return Some(work);
         }
+        None
     }
 
     /// Takes the next record of the event, or the first of its parts.
@@ -125,7 +134,7 @@ impl<'r, S: Source> Schedule<'r, S> {
             self.next += 1;
             let item = match self.source.unpack(raw) {
                 Ok(None) => Item::Whole,
-                Err(error) => Item::Broken(error),
+                Err(error) => Item::Broken(Box::new(error)),
                 Ok(Some(parts)) => {
                     self.open_parts.insert(index, parts.len());
                     if parts.is_empty() {
@@ -134,7 +143,7 @@ impl<'r, S: Source> Schedule<'r, S> {
                     self.parts
                         .extend(parts.into_iter().map(|(part, keys)| Work {
                             index,
-                            item: Item::Part(part),
+                            item: Item::Part(Box::new(part)),
                             keys,
                         }));
                     match self.parts.pop_front() {
@@ -206,7 +215,10 @@ impl<'r, S: Source> Schedule<'r, S> {
     fn release(&mut self, keys: Keys) {
         if let Entry::Occupied(mut group) = self.groups.entry(keys.group) {
             match group.get_mut().pop_front() {
-                Some(next) => self.ready.push_back(next),
+                Some(next) => {
+                    self.waiting -= 1;
+                    self.ready.push_back(next);
+                }
                 None => {
                     group.remove();
                 }

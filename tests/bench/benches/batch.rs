@@ -52,49 +52,31 @@ fn order(number: usize) -> String {
     .to_string()
 }
 
+/// Members in the order in which Lambda has them.
 fn sqs_event(records: usize) -> String {
-    let record = |number: usize| {
-        json!({
-            "messageId": format!("08b4cb23-f610-4125-9707-{number:012}"),
-            "receiptHandle": "YjU0MzI0M2ItZjE4Ni00YWJiLTg4YTUtODcyNWFmODJmNzk4".repeat(4),
-            "body": order(number),
-            "attributes": {
-                "ApproximateReceiveCount": "1",
-                "SentTimestamp": "1795209140352",
-                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-                "ApproximateFirstReceiveTimestamp": "1795209140352",
-            },
-            "messageAttributes": {},
-            "md5OfBody": "0d14d8e8e1249432f0e18930c4486698",
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
-            "awsRegion": "eu-west-1",
-        })
-    };
-    json!({"Records": (0..records).map(record).collect::<Vec<Value>>()}).to_string()
+    let handle = "YjU0MzI0M2ItZjE4Ni00YWJiLTg4YTUtODcyNWFmODJmNzk4".repeat(4);
+    event((0..records).map(|number| {
+        let body = Value::from(order(number));
+        format!(
+            r#"{{"messageId":"08b4cb23-f610-4125-9707-{number:012}","receiptHandle":"{handle}","body":{body},"attributes":{{"ApproximateReceiveCount":"1","SentTimestamp":"1795209140352","SenderId":"AIDAIENQZJOLO23YVJ4VO","ApproximateFirstReceiveTimestamp":"1795209140352"}},"messageAttributes":{{}},"md5OfBody":"0d14d8e8e1249432f0e18930c4486698","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-west-1:123456789012:orders","awsRegion":"eu-west-1"}}"#
+        )
+    }))
 }
 
 fn kinesis_event(records: usize) -> String {
-    let record = |number: usize| {
-        let sequence_number = format!("4959033827149025660855969253836157109592{number:016}");
-        json!({
-            "kinesis": {
-                "kinesisSchemaVersion": "1.0",
-                "partitionKey": format!("customer-{}", number % 97),
-                "sequenceNumber": sequence_number,
-                "data": BASE64_STANDARD.encode(order(number)),
-                "approximateArrivalTimestamp": 1_545_084_650.987,
-            },
-            "eventSource": "aws:kinesis",
-            "eventVersion": "1.0",
-            "eventID": format!("shardId-000000000006:{sequence_number}"),
-            "eventName": "aws:kinesis:record",
-            "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
-            "awsRegion": "us-east-2",
-            "eventSourceARN": "arn:aws:kinesis:us-east-2:123456789012:stream/orders",
-        })
-    };
-    json!({"Records": (0..records).map(record).collect::<Vec<Value>>()}).to_string()
+    event((0..records).map(|number| {
+        let customer = number % 97;
+        let sequence = format!("4959033827149025660855969253836157109592{number:016}");
+        let data = BASE64_STANDARD.encode(order(number));
+        format!(
+            r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"customer-{customer}","sequenceNumber":"{sequence}","data":"{data}","approximateArrivalTimestamp":1545084650.987}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000006:{sequence}","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::123456789012:role/lambda-role","awsRegion":"us-east-2","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/orders"}}"#
+        )
+    }))
+}
+
+fn event(records: impl Iterator<Item = String>) -> String {
+    let records: Vec<_> = records.collect();
+    format!(r#"{{"Records":[{}]}}"#, records.join(","))
 }
 
 fn ready<F: Future>(future: F) -> F::Output {

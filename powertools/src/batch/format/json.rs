@@ -17,14 +17,18 @@ impl<T: DeserializeOwned + Send + 'static> Format<T> for Json {
 }
 
 fn decode<T: DeserializeOwned>(data: &Data<'_>) -> Result<T, DecodeError> {
-    let text = if data.is_null() { "null" } else { data.as_str()? };
-    serde_json::from_str(text).or_else(|_| {
+    let text = if data.is_null() {
+        "null"
+    } else {
+        data.as_str()?
+    };
+    serde_json::from_str(text).map_err(|_| {
         // To keep track of the path costs as much again, so only where it is to be told.
         let json = &mut serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(json) {
-            // The whole text is one value, so more follows it.
-            Ok(_) => Err(DecodeError::new(FORMAT, DecodeErrorKind::Syntax)),
-            Err(error) => Err(self::error(&error)),
+            Err(error) => self::error(&error),
+            // It is what it should be, and more follows it.
+            Ok(_) => DecodeError::new(FORMAT, DecodeErrorKind::Syntax),
         }
     })
 }

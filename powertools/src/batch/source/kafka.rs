@@ -186,7 +186,7 @@ impl internal::Source for Kafka {
         let shard = (topic.as_ref().map(|Str(topic)| topic), partition);
         Keys {
             group: hash((&shard, key.as_ref().map(|Str(key)| key))),
-            shard: hash(&shard),
+            shard: hash(shard),
         }
     }
 
