@@ -2,10 +2,6 @@
 
 use std::time::SystemTime;
 
-use serde_json::value::RawValue;
-
-use super::Source;
-
 #[cfg(feature = "metrics")]
 mod names {
     use crate::metrics::{Metric, Unit};
@@ -15,19 +11,20 @@ mod names {
     pub(super) const AGE: Metric = Metric::new("IteratorAge", Unit::Milliseconds);
 }
 
-pub(super) fn begin<S: Source>(records: &[Box<RawValue>], now: SystemTime) {
+/// Records how many records a batch has, and how old its last one is, as Lambda's own metric tells.
+pub(super) fn begin(records: usize, last_arrival: Option<SystemTime>, now: SystemTime) {
     #[cfg(feature = "metrics")]
     {
-        names::SIZE.record(records.len());
-        // As Lambda's own metric of that name.
-        if let Some(arrival) = records.last().and_then(|record| S::arrival(record)) {
+        names::SIZE.record(records);
+        if let Some(arrival) = last_arrival {
             names::AGE.record(now.duration_since(arrival).unwrap_or_default());
         }
     }
     #[cfg(not(feature = "metrics"))]
-    let _ = (records, now);
+    let _ = (records, last_arrival, now);
 }
 
+/// Records how many are reported.
 pub(super) fn end(failures: usize) {
     #[cfg(feature = "metrics")]
     names::FAILURES.record(failures);

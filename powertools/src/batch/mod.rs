@@ -99,8 +99,8 @@
 //! # Formats
 //!
 //! What a record carries is JSON, unless [`BatchLayer::format`] says otherwise: [`Text`], [`Bytes`],
-//! [`Sns`] and [`EventBridge`] for messages within messages, `Avro` and `Protobuf` behind features, or
-//! a [`Format`] of your own. A record that cannot be decoded fails alone, with a [`DecodeError`] that
+//! [`Sns`] and [`EventBridge`] for messages within messages, [`Nullable`] for values that Kafka has
+//! deleted, `Avro`, `Protobuf` and `LargeMessages` behind features, or a [`Format`] of your own. A record that cannot be decoded fails alone, with a [`DecodeError`] that
 //! shows nothing of its content, or goes to [`BatchLayer::on_undecodable`].
 //!
 //! # Order
@@ -177,9 +177,9 @@ mod source;
 mod sqs_actions;
 mod window;
 
-pub use disposition::{ClassifyFailure, Disposition, FailedRecord, FailureSink, Settlement};
 pub use config::UndecodableRecord;
 pub use decode::Decode;
+pub use disposition::{ClassifyFailure, Disposition, FailedRecord, FailureSink, Settlement};
 pub use error::{BatchError, RecordError, RecordFailure};
 pub use event::BatchEvent;
 pub use future::ResponseFuture;
@@ -193,21 +193,20 @@ pub use source::{
     AfterFailure, Change, DynamoDb, DynamoDbRecord, EventName, Kafka, KafkaRecord, Kinesis,
     KinesisRecord, MessageAttribute, Source, Sqs, SqsFifo, SqsMessage,
 };
-pub use window::{Window, WindowEnd, WindowLayer, WindowService, WindowStep};
 #[cfg(feature = "batch-sqs")]
 pub use sqs_actions::SqsActions;
+pub use window::{Window, WindowEnd, WindowLayer, WindowService, WindowStep};
 
-#[cfg(feature = "batch-avro")]
-pub use format::{Avro, AvroSchemaError};
-pub use format::{
-    Bytes, Data, DecodeError, DecodeErrorKind, EventBridge, EventBridgeEvent, Format, Images, Json, Nullable,
-    SchemaMetadata, Sns, SnsAttribute, SnsMessage, Text,
-};
 #[cfg(feature = "batch-protobuf")]
 pub use format::Protobuf;
 #[cfg(any(feature = "batch-avro", feature = "batch-protobuf"))]
 pub use format::Registry;
-
+#[cfg(feature = "batch-avro")]
+pub use format::{Avro, AvroSchemaError};
+pub use format::{
+    Bytes, Data, DecodeError, DecodeErrorKind, EventBridge, EventBridgeEvent, Format, Images, Json,
+    Nullable, SchemaMetadata, Sns, SnsAttribute, SnsMessage, Text,
+};
 
 /// How many failures a [`BatchError`] keeps.
 pub const MAX_FAILURES: usize = 5;

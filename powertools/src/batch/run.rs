@@ -93,7 +93,8 @@ where
         let settings = &self.config.settings;
         let now = (settings.now)();
         if settings.metrics {
-            metrics::begin::<S>(self.records, now);
+            let arrival = self.records.last().and_then(|record| S::arrival(record));
+            metrics::begin(self.records.len(), arrival, now);
         }
         let context = self.invocation.context();
         let concurrency = settings.concurrency.get();

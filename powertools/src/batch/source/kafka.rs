@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use tracing::{Span, error_span};
 
 use super::{
-    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, first, from_millis, hash, internal, members,
+    AfterFailure, Keys, Order, Parsed, Source, Str, TARGET, first, from_millis, hash, internal,
+    members,
 };
 use crate::batch::{
     Data, DecodeError, DecodeErrorKind, ItemIdentifier, SchemaMetadata, event::BatchEvent,
