@@ -208,7 +208,7 @@ async fn what_fails_is_told_by_its_kind() {
             || Answer::Garbage(format!(r#"{{"SecretString":"{SECRET}"#)),
             |error| matches!(error, ParameterError::Provider { .. }),
             1,
-            "the answer is not understood",
+            "the answer, of status 200, is not understood",
         ),
     ];
     for (answer, is_kind, calls, source) in cases {
@@ -633,7 +633,7 @@ async fn what_fails_to_be_set_is_told_by_its_kind_and_shows_nothing_of_the_value
             || Answer::Garbage(SECRET.to_owned()),
             |error| matches!(error, SetError::Provider { .. }),
             1,
-            "the answer is not understood",
+            "the answer, of status 200, is not understood",
         ),
     ];
     for (answer, is_kind, calls, source) in cases {

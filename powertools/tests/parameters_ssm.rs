@@ -3,7 +3,7 @@
 
 mod aws;
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use aws::{Answer, Call, Service, everything, refused};
 use aws_sdk_ssm::{
@@ -190,7 +190,7 @@ async fn what_fails_is_told_by_its_kind() {
             || Answer::Ok(json!({})),
             |error| matches!(error, ParameterError::Provider { .. }),
             1,
-            "the answer is not understood",
+            "the answer, of status 200, is not understood",
         ),
     ];
     for (answer, is_kind, calls, source) in cases {
@@ -679,7 +679,7 @@ async fn what_fails_to_be_set_is_told_by_its_kind_and_shows_nothing_of_the_value
             || Answer::Garbage(SECRET.to_owned()),
             |error| matches!(error, SetError::Provider { .. }),
             1,
-            "the answer is not understood",
+            "the answer, of status 200, is not understood",
         ),
     ];
     for (answer, is_kind, calls, source) in cases {

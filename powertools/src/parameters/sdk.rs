@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{ErrorMetadata, metadata::ProvideErrorMetadata};
 
 use super::{ProviderError, ProviderErrorKind};
@@ -22,8 +22,10 @@ struct Refusal {
 
 /// The answer is not what the API is known to answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer is not understood")]
-struct Unreadable;
+#[error("the answer, of status {status}, is not understood")]
+struct Unreadable {
+    status: u16,
+}
 
 impl Refusal {
     fn new(meta: &ErrorMetadata) -> Self {
@@ -51,7 +53,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Makes an error of a call that reads: its request holds names only, and so do messages about it.
-pub(super) fn read_failed<E, R>(error: SdkError<E, R>) -> ProviderError
+pub(super) fn read_failed<E>(error: SdkError<E, HttpResponse>) -> ProviderError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
@@ -61,7 +63,7 @@ where
 /// Makes an error of a call that writes. What a service says about a request may quote it, the value
 /// included; what it says about the caller's rights and the moment does not.
 #[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
-pub(super) fn write_failed<E, R>(error: SdkError<E, R>) -> ProviderError
+pub(super) fn write_failed<E>(error: SdkError<E, HttpResponse>) -> ProviderError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
@@ -79,16 +81,19 @@ where
 }
 
 /// Makes an error of any call, by what `refused` makes of what the service says.
-pub(super) fn failed<E, R>(
-    error: SdkError<E, R>,
+pub(super) fn failed<E>(
+    error: SdkError<E, HttpResponse>,
     refused: impl FnOnce(&ErrorMetadata) -> ProviderError,
 ) -> ProviderError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     let failure = match &error {
-        SdkError::ServiceError(answer) => return refused(answer.err().meta()),
-        SdkError::ResponseError(_) => return unreadable(),
+        SdkError::ServiceError(answer) if answer.err().meta().code().is_some() => {
+            return refused(answer.err().meta());
+        }
+        SdkError::ServiceError(answer) => return unreadable_with(answer.raw()),
+        SdkError::ResponseError(answer) => return unreadable_with(answer.raw()),
         SdkError::TimeoutError(_) => ProviderError::timed_out(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => ProviderError::timed_out(),
         _ => ProviderError::other(),
@@ -110,9 +115,15 @@ pub(super) fn refused_as(kind: ProviderErrorKind, meta: &ErrorMetadata) -> Provi
     ProviderError::new(kind).with_source(Refusal::new(meta))
 }
 
-/// Makes an error of an answer that is not what was asked for.
+/// Makes an error of an answer that says something else than what was asked for.
+#[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
 pub(super) fn unreadable() -> ProviderError {
-    ProviderError::other().with_source(Unreadable)
+    ProviderError::other().with_source(Unreadable { status: 200 })
+}
+
+fn unreadable_with(answer: &HttpResponse) -> ProviderError {
+    let status = answer.status().as_u16();
+    ProviderError::other().with_source(Unreadable { status })
 }
 
 /// The kinds by what is in an error's code. The first that fits holds; where none does, it is
