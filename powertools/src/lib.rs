@@ -41,8 +41,9 @@
 //!
 //! # The order of the layers
 //!
-//! Outermost first: logging, trace, metrics, deadline, decode, handler. `ServiceBuilder` takes them in
-//! that order. Logging is outermost so that the lines of all other layers carry the invocation's
+//! Outermost first: logging, trace, metrics, deadline, decode, batch, parameters and feature flags,
+//! handler. `ServiceBuilder` takes them in that order. Inside of batch, a layer is around the handler
+//! of one record. Logging is outermost so that the lines of all other layers carry the invocation's
 //! keys; trace comes next so that its span covers the time of the rest; deadline is inside of the
 //! three, so that what it brings out or answers passes through them.
 //!

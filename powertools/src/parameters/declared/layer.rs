@@ -15,6 +15,39 @@ use crate::parameters::{ParameterError, Value};
 /// [stale](crate::parameters::Parameters::stale_if_error) may be served, the handler is not called.
 ///
 /// See the [module docs](crate::parameters#before-the-handler).
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use lambda_runtime::{Context, Error, LambdaEvent};
+/// use powertools::parameters::{MapProvider, Parameters, ParametersLayer, declared};
+/// use serde::Deserialize;
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// #[derive(Deserialize)]
+/// struct Limits { items: u32 }
+///
+/// async fn handler(event: LambdaEvent<u32>) -> Result<bool, Error> {
+///     let limits = declared("limits")?.json::<Limits>()?;
+///     Ok(event.payload <= limits.items)
+/// }
+///
+/// let provider = MapProvider::from([("/shop/limits", r#"{"items":3}"#)]);
+/// let parameters = Parameters::new(provider);
+/// let layer = ParametersLayer::new()
+///     // Checked here: with limits that cannot be read, the handler does not run.
+///     .require("limits", parameters.get("/shop/limits").json::<Limits>())
+///     .optional("banner", parameters.get("/shop/banner"));
+/// // Before `lambda_runtime::run`.
+/// layer.warm().await?;
+///
+/// let service = ServiceBuilder::new().layer(layer).service_fn(handler);
+/// let event = LambdaEvent::new(4, Context::default());
+/// assert_eq!(service.oneshot(event).await?, false);
+/// # Ok::<_, Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ParametersLayer {
