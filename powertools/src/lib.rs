@@ -122,7 +122,7 @@ pub mod batch;
 pub mod body;
 #[cfg(any(feature = "metrics", feature = "trace"))]
 pub mod classify;
-#[cfg(any(feature = "parameters", feature = "testing"))]
+#[cfg(feature = "parameters")]
 mod clock;
 mod cold_start;
 mod context;

@@ -3,6 +3,7 @@
 
 use std::{
     sync::{Arc, Mutex},
+    task::{Context as TaskContext, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -358,6 +359,25 @@ async fn a_record_of_kafka_is_named_by_its_partition_and_offset() {
             {"itemIdentifier": {"partition": "orders-1", "offset": 3}},
         ]})
     );
+}
+
+#[tokio::test]
+async fn headers_of_kafka_may_be_missing_or_without_a_value() {
+    let handler = service_fn(|record: Record<String, KafkaRecord>| async move {
+        match record.payload.as_str() {
+            "none" => assert_eq!(record.source.headers, []),
+            _ => assert_eq!(record.source.header("trace"), Some(&b""[..])),
+        }
+        Ok::<_, Error>(())
+    });
+    let mut none = kafka_record(0, 1, None, Some("none"));
+    none["headers"] = Value::Null;
+    let mut empty = kafka_record(0, 2, None, Some("empty"));
+    empty["headers"] = json!([{"trace": null}]);
+    let batch = json!({"eventSource": "aws:kafka", "records": {"orders-0": [none, empty]}});
+    let service = BatchLayer::kafka().format(Text).layer_on(handler);
+    let response = service.oneshot(event(&batch)).await.unwrap();
+    assert_eq!(response.failures().len(), 0);
 }
 
 #[tokio::test]
@@ -752,6 +772,36 @@ async fn near_the_deadline_no_record_is_begun_and_the_running_ones_are_reported(
 }
 
 #[tokio::test(start_paused = true)]
+async fn handlers_that_suddenly_block_do_not_run_past_the_deadline() {
+    let seen = Seen::default();
+    let handler = {
+        let seen = seen.clone();
+        service_fn(move |record: Record<String>| {
+            seen.add(record.payload.clone());
+            if seen.all().len() > 100 {
+                // Time passes, and nobody waits.
+                let mut blocked = std::pin::pin!(tokio::time::advance(Duration::from_millis(400)));
+                let _ = blocked
+                    .as_mut()
+                    .poll(&mut TaskContext::from_waker(Waker::noop()));
+            }
+            async { Ok::<_, Error>(()) }
+        })
+    };
+    let service = BatchLayer::sqs()
+        .format(Text)
+        .margin(Duration::from_millis(500))
+        .with_clock(epoch)
+        .layer_on(handler);
+    let batch = records((0..120).map(|id| message(&format!("m{id}"), &id.to_string())));
+    let event = event_for(&batch, Duration::from_millis(1500));
+    let response = service.oneshot(event).await.unwrap();
+    // The third of those that block was begun after 800 ms, and no other after 1000 ms.
+    assert_eq!(seen.all().len(), 103);
+    assert_eq!(response.failures().len(), 120 - 103);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_margin_is_never_more_than_half_of_the_time() {
     let handler = service_fn(|_: Record<String>| async {
         tokio::time::sleep(Duration::from_millis(90)).await;
@@ -942,6 +992,50 @@ async fn a_group_goes_on_when_a_message_has_been_given_up() {
         assert_eq!(failures(&response), reported);
         assert_eq!(sink.seen.all().len(), 1);
     }
+}
+
+/// A sink that is not up to it.
+struct PanickingSink;
+
+impl FailureSink for PanickingSink {
+    async fn settle<'a>(&'a self, _: &'a [FailedRecord<'a>]) -> Vec<Settlement> {
+        panic!("the sink is broken");
+    }
+}
+
+#[tokio::test]
+async fn who_panics_over_a_failure_does_not_cost_the_answer() {
+    let batch = |message: fn(&str, &str) -> Value| {
+        let mut batch = records(["m1", "m2", "m3"].map(|id| message(id, "fine")));
+        batch["Records"][1]["body"] = "never".into();
+        event(&batch)
+    };
+    let broken_sink = BatchLayer::sqs()
+        .format(Text)
+        .classify(by_text)
+        .with_failure_sink(PanickingSink)
+        .layer_on(texts(&Seen::default(), &["never"]));
+    let response = broken_sink.oneshot(batch(message)).await.unwrap();
+    assert_eq!(failures(&response), ["m2"]);
+
+    // Where order is kept, the sink is asked at once.
+    let broken_sink = BatchLayer::sqs_fifo()
+        .format(Text)
+        .classify(by_text)
+        .with_failure_sink(PanickingSink)
+        .layer_on(texts(&Seen::default(), &["never"]));
+    let response = broken_sink.oneshot(batch(fifo_message)).await.unwrap();
+    assert_eq!(failures(&response), ["m2", "m3"]);
+
+    fn undecided(error: &RecordError<Error>) -> Disposition {
+        panic!("what is to become of {error}?");
+    }
+    let broken_classifier = BatchLayer::sqs()
+        .format(Text)
+        .classify(undecided)
+        .layer_on(texts(&Seen::default(), &["never"]));
+    let response = broken_classifier.oneshot(batch(message)).await.unwrap();
+    assert_eq!(failures(&response), ["m2"]);
 }
 
 #[tokio::test(start_paused = true)]

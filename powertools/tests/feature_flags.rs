@@ -664,6 +664,44 @@ async fn calls_at_once_inside_of_one_invocation_have_each_their_own_flags() {
         .await;
 }
 
+#[cfg(feature = "batch")]
+#[tokio::test]
+async fn records_of_a_batch_have_each_their_own_flags() {
+    use powertools::batch::{BatchLayer, Record};
+
+    async fn handle(record: Record<String>) -> Result<(), Error> {
+        for _ in 0..3 {
+            yield_now().await;
+            let is_on = feature_flags::current()?.is_enabled("new_checkout", false)?;
+            // A record that panics is reported as one that failed.
+            assert_eq!(is_on, record.payload == "pro");
+        }
+        Ok(())
+    }
+
+    let store = Told::new(Ok(document(DOCUMENT)));
+    let flags = FeatureFlags::new(Arc::clone(&store));
+    let by_record = |record: &Record<String>| tier(&record.payload);
+    let service = ServiceBuilder::new()
+        .layer(BatchLayer::sqs().concurrency(4))
+        .layer(FeatureFlagsLayer::new(flags, by_record))
+        .service_fn(handle);
+    let records: Vec<_> = ["pro", "free", "pro", "max"]
+        .iter()
+        .enumerate()
+        .map(|(n, tier)| {
+            json!({"messageId": n.to_string(), "body": json!(tier).to_string(), "eventSource": "aws:sqs"})
+        })
+        .collect();
+    let event = serde_json::from_value(json!({"Records": records})).unwrap();
+    let response = service
+        .oneshot(LambdaEvent::new(event, context("one")))
+        .await;
+    let response = serde_json::to_value(response.unwrap()).unwrap();
+    assert_eq!(response, json!({"batchItemFailures": []}));
+    assert_eq!(store.asked(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn invocations_at_once_never_see_each_others_context() {
     let handler = |event: LambdaEvent<String>| async move {

@@ -423,15 +423,6 @@ mod time {
     use super::*;
 
     #[tokio::test]
-    async fn an_execution_environment_that_was_frozen_knows_that_time_has_passed() {
-        let (clock, provider, parameters) = parameters();
-        text(&parameters).await.unwrap();
-        clock.freeze(2 * MINUTE);
-        text(&parameters).await.unwrap();
-        assert_eq!(provider.calls(), 2);
-    }
-
-    #[tokio::test]
     async fn a_clock_that_is_set_back_makes_no_value_younger() {
         let (clock, provider, parameters) = parameters();
         text(&parameters).await.unwrap();
@@ -462,11 +453,11 @@ mod time {
         provider.hold();
         let mut frozen = std::pin::pin!(text(&parameters));
         assert!(frozen.as_mut().now_or_never().is_none());
-        clock.freeze(5 * SECOND);
+        clock.advance(5 * SECOND);
         let mut joins = std::pin::pin!(text(&parameters));
         assert!(joins.as_mut().now_or_never().is_none());
         assert_eq!(provider.calls(), 1);
-        clock.freeze(SECOND);
+        clock.advance(SECOND);
         let mut after = std::pin::pin!(text(&parameters));
         assert!(after.as_mut().now_or_never().is_none());
         assert_eq!(provider.calls(), 2);
@@ -631,6 +622,24 @@ mod one_fetch_for_all {
             assert!(cold.is_none());
             assert_eq!(provider.calls_of(&name), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_was_overtaken_takes_nothing_away_with_it() {
+        let (_, provider, parameters) = parameters();
+        provider.hold();
+        let mut overtaken = Box::pin(text(&parameters));
+        assert!(overtaken.as_mut().now_or_never().is_none());
+        let mut forced = std::pin::pin!(parameters.get(NAME).force_fetch().into_future());
+        assert!(forced.as_mut().now_or_never().is_none());
+        drop(overtaken);
+        let mut joins = std::pin::pin!(text(&parameters));
+        assert!(joins.as_mut().now_or_never().is_none());
+        assert_eq!(provider.calls(), 2);
+        provider.release();
+        forced.await.unwrap();
+        assert_eq!(text_at_once(&parameters), "first");
+        joins.await.unwrap();
     }
 
     #[tokio::test]
@@ -1252,7 +1261,7 @@ mod secrets {
     }
 
     #[track_caller]
-    fn assert_refused(result: Result<(), SecretError<LogIn>>) {
+    fn assert_refused(result: &Result<(), SecretError<LogIn>>) {
         let refused = matches!(result, Err(SecretError::Operation(LogIn::Refused)));
         assert!(refused, "{result:?}");
     }
@@ -1311,11 +1320,11 @@ mod secrets {
     async fn the_same_secret_is_not_tried_again() {
         let (_, provider, parameters) = parameters();
         let database = Database::new("second");
-        assert_refused(log_in(&parameters, &database).await);
+        assert_refused(&log_in(&parameters, &database).await);
         assert_eq!(database.tried(), ["first"]);
         assert_eq!(provider.calls(), 2);
         // Nobody knows what the next time brings.
-        assert_refused(log_in(&parameters, &database).await);
+        assert_refused(&log_in(&parameters, &database).await);
         assert_eq!(provider.calls(), 3);
     }
 
@@ -1325,7 +1334,7 @@ mod secrets {
         let database = Database::new("third");
         text(&parameters).await.unwrap();
         provider.set(NAME, "second");
-        assert_refused(log_in(&parameters, &database).await);
+        assert_refused(&log_in(&parameters, &database).await);
         assert_eq!(database.tried(), ["first", "second"]);
         assert_eq!(provider.calls(), 2);
     }
@@ -1391,7 +1400,7 @@ mod secrets {
         text(&parameters).await.unwrap();
         provider.fail(ProviderErrorKind::Other);
         let (warnings, _guard) = Warnings::listen();
-        assert_refused(log_in(&parameters, &database).await);
+        assert_refused(&log_in(&parameters, &database).await);
         let [warning] = warnings.take().try_into().unwrap();
         assert!(
             warning.contains("a refused secret could not be fetched again"),
@@ -1650,11 +1659,8 @@ mod model {
     /// What happens to a parameter, one after the other.
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        /// So many seconds pass, in which the environment may be frozen.
-        Pass {
-            seconds: u64,
-            frozen: bool,
-        },
+        /// So many seconds pass.
+        Pass(u64),
         /// The clock on the wall is set back by so many seconds.
         SetBack(u64),
         /// The provider works from now on, or it does not.
@@ -1667,7 +1673,7 @@ mod model {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            3 => (0..40_u64, any::<bool>()).prop_map(|(seconds, frozen)| Step::Pass { seconds, frozen }),
+            3 => (0..40_u64).prop_map(Step::Pass),
             1 => (0..100_u64).prop_map(Step::SetBack),
             2 => any::<bool>().prop_map(Step::Work),
             8 => prop_oneof![Just(0), 1..60_u64].prop_map(Step::Read),
@@ -1681,27 +1687,19 @@ mod model {
     #[derive(Clone, Copy)]
     struct Kept {
         value: u64,
-        /// By the clock that stands still in a frozen environment.
-        monotonic: u64,
-        /// By the clock on the wall.
-        wall: i64,
-        /// How many fetches failed since, and the ages when the last did.
+        age: u64,
+        /// How many fetches failed since, and the age when the last did.
         failures: u32,
-        failed: Option<(u64, i64)>,
+        failed: u64,
     }
 
     impl Kept {
-        fn age(&self) -> u64 {
-            self.monotonic
-                .max(u64::try_from(self.wall).unwrap_or_default())
-        }
-
         fn is_paused(&self) -> bool {
-            self.failed.is_some_and(|(monotonic, wall)| {
-                let since = (self.monotonic - monotonic)
-                    .max(u64::try_from(self.wall - wall).unwrap_or_default());
-                since < (1 << (self.failures - 1).min(20)).min(30)
-            })
+            let pause = match self.failures {
+                0 => 0,
+                failures => (1 << (failures - 1).min(20)).min(30),
+            };
+            self.age - self.failed < pause
         }
     }
 
@@ -1725,20 +1723,15 @@ mod model {
                 current += 1;
                 provider.set(NAME, current.to_string());
                 let (max_age, force) = match step {
-                    Step::Pass { seconds, frozen } => {
-                        let time = Duration::from_secs(seconds);
-                        if frozen { clock.freeze(time) } else { clock.advance(time) }
+                    Step::Pass(seconds) => {
+                        clock.advance(Duration::from_secs(seconds));
                         if let Some(kept) = &mut kept {
-                            kept.wall += i64::try_from(seconds).unwrap();
-                            kept.monotonic += if frozen { 0 } else { seconds };
+                            kept.age += seconds;
                         }
                         continue;
                     }
                     Step::SetBack(seconds) => {
                         clock.set(clock.now() - Duration::from_secs(seconds));
-                        if let Some(kept) = &mut kept {
-                            kept.wall -= i64::try_from(seconds).unwrap();
-                        }
                         continue;
                     }
                     Step::Work(on) => {
@@ -1763,24 +1756,24 @@ mod model {
 
                 let is_cached = !force && max_age > 0;
                 let expected = match &mut kept {
-                    Some(kept) if is_cached && kept.age() <= max_age => Some(kept.value),
-                    Some(kept) if is_cached && kept.age() <= max_age + STALE && kept.is_paused() => {
+                    Some(kept) if is_cached && kept.age <= max_age => Some(kept.value),
+                    Some(kept) if is_cached && kept.age <= max_age + STALE && kept.is_paused() => {
                         Some(kept.value)
                     }
                     _ => {
                         calls += 1;
                         if works {
                             if force || is_cached {
-                                kept = Some(Kept { value: current, monotonic: 0, wall: 0, failures: 0, failed: None });
+                                kept = Some(Kept { value: current, age: 0, failures: 0, failed: 0 });
                             }
                             Some(current)
                         } else {
                             let old = kept.as_mut();
                             if let Some(kept) = old.filter(|_| force || is_cached) {
                                 kept.failures += 1;
-                                kept.failed = Some((kept.monotonic, kept.wall));
+                                kept.failed = kept.age;
                             }
-                            kept.filter(|kept| is_cached && kept.age() <= max_age + STALE)
+                            kept.filter(|kept| is_cached && kept.age <= max_age + STALE)
                                 .map(|kept| kept.value)
                         }
                     }

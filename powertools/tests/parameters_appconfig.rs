@@ -117,7 +117,7 @@ async fn a_token_that_has_expired_is_renewed() {
     let parameters = service.parameters();
     parameters.get("limits").await.unwrap();
     service.deploy("limits", "v2", "2");
-    service.clock.freeze(DAY);
+    service.clock.advance(DAY);
     service.calls();
     assert_eq!(text(&parameters.get("limits").await.unwrap()), "2");
     let calls = service.calls();

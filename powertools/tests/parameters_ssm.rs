@@ -273,7 +273,10 @@ async fn a_path_has_all_its_pages_by_relative_names() {
     let values = parameters.get_multiple("/shop/").decrypt().await.unwrap();
     let seen: Vec<_> = values
         .iter()
-        .map(|(name, value)| (name, text(value), value.version()))
+        .map(|(name, value)| {
+            assert_eq!(value.name(), format!("/shop/{name}"));
+            (name, text(value), value.version())
+        })
         .collect();
     assert_eq!(
         seen,

@@ -81,7 +81,7 @@ mod tests {
             record("4", "roof", later),
             record("5", "cellar", later),
         ] });
-        let event = serde_json::from_str(&batch.to_string()).unwrap();
+        let event = serde_json::from_value(batch).unwrap();
         let event = LambdaEvent::new(event, context("52fdfc07"));
         let latest = Latest::default();
         let response = stack(Arc::clone(&latest)).oneshot(event).await.unwrap();

@@ -82,7 +82,7 @@ mod tests {
             message("m2", r#"{"id":"a2","quantity":0}"#),
             message("m3", r#"{"id":"a3","#),
         ] });
-        let event = serde_json::from_str(&batch.to_string()).unwrap();
+        let event = serde_json::from_value(batch).unwrap();
         let event = LambdaEvent::new(event, context("52fdfc07"));
         let response = stack(observability).oneshot(event).await.unwrap();
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use lambda_runtime::{Error, LambdaEvent};
 use powertools::parameters::{
-    ParameterProvider, Parameters, ParametersError, ParametersLayer, declared, ssm::SsmProvider,
+    Declare, Parameters, ParametersError, ParametersLayer, declared, ssm::SsmProvider,
 };
 use serde::Deserialize;
 use tower::{Service, ServiceBuilder};
@@ -26,17 +26,11 @@ async fn handler(event: LambdaEvent<u32>) -> Result<String, Error> {
     Ok(banner.to_owned())
 }
 
-/// Declares what the handler reads, by any provider.
-fn declare<P: ParameterProvider>(provider: P) -> ParametersLayer {
-    let minute = Duration::from_secs(60);
-    let parameters = Parameters::new(provider)
-        .max_age(minute)
-        // What is older is served once more while a task reads it again: nobody waits.
-        .refresh_in_background(5 * minute)
-        .stale_if_error(60 * minute);
+/// Declares what the handler reads: from Systems Manager here, from elsewhere in a test.
+fn declare(limits: impl Declare, banner: impl Declare) -> ParametersLayer {
     ParametersLayer::new()
-        .require("limits", parameters.get("/shop/limits").json::<Limits>())
-        .optional("banner", parameters.get("/shop/banner"))
+        .require("limits", limits)
+        .optional("banner", banner)
 }
 
 fn stack(
@@ -49,7 +43,14 @@ fn stack(
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let layer = declare(SsmProvider::new(aws_sdk_ssm::Client::new(&config)));
+    let minute = Duration::from_secs(60);
+    let ssm = Parameters::new(SsmProvider::new(aws_sdk_ssm::Client::new(&config)))
+        .max_age(minute)
+        // What is older is served once more while a task reads it again: nobody waits.
+        .refresh_in_background(5 * minute)
+        .stale_if_error(60 * minute);
+    let limits = ssm.get("/shop/limits").decrypt().json::<Limits>();
+    let layer = declare(limits, ssm.get("/shop/banner"));
     layer.warm().await?;
     lambda_runtime::run(stack(layer)).await
 }
@@ -67,8 +68,11 @@ mod tests {
     const LIMITS: (&str, &str) = ("/shop/limits", r#"{"items":3}"#);
 
     async fn order(provider: MapProvider, items: u32) -> Result<String, ParametersError<Error>> {
+        let parameters = Parameters::new(provider);
+        let limits = parameters.get("/shop/limits").json::<Limits>();
+        let layer = declare(limits, parameters.get("/shop/banner"));
         let event = LambdaEvent::new(items, context("52fdfc07"));
-        stack(declare(provider)).oneshot(event).await
+        stack(layer).oneshot(event).await
     }
 
     #[tokio::test]

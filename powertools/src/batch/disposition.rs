@@ -15,7 +15,8 @@ pub enum Disposition {
     RetryAfter(Duration),
     /// It is handed to the [`FailureSink`] with the reason, and not reported if that has taken it.
     ///
-    /// Without a sink this is [`Retry`](Self::Retry): nothing is ever dropped.
+    /// Without a sink this is [`Retry`](Self::Retry): nothing is ever dropped. Taken, it is no failure
+    /// any more, so where order is kept its group goes on.
     #[non_exhaustive]
     GiveUp {
         /// Why it is of no use to try again.
@@ -34,13 +35,15 @@ impl Disposition {
 
 /// Decides what is to become of a record that failed.
 ///
-/// Implemented for closures `Fn(&RecordError<E>) -> Disposition`, and for `()`, which retries all.
+/// Implemented for closures `Fn(&RecordError<E>) -> Disposition`, and for `()`, which retries all. `E`
+/// is the error of the service inside, so a [`lambda_runtime::Error`] around tower's `TimeoutLayer`,
+/// which boxes errors.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not classify failures of the handler with error `{E}`",
     note = "a closure is of the form `|error: &RecordError<Error>| Disposition::Retry`"
 )]
 pub trait ClassifyFailure<E>: Send + Sync + 'static {
-    /// Returns what is to become of the record.
+    /// Returns what is to become of the record. Where it panics, that is [`Disposition::Retry`].
     fn classify(&self, error: &RecordError<E>) -> Disposition;
 }
 
@@ -67,7 +70,8 @@ where
 /// waits for that.
 pub trait FailureSink: Send + Sync + 'static {
     /// Does what was decided, and says for each record, in order, what became of it. A record without
-    /// an answer counts as [`Settlement::Reported`].
+    /// an answer counts as [`Settlement::Reported`], as do all where it panics or has not answered
+    /// shortly before the deadline.
     fn settle<'a>(
         &'a self,
         records: &'a [FailedRecord<'a>],
@@ -96,7 +100,8 @@ impl<'a> FailedRecord<'a> {
         Self { raw, disposition }
     }
 
-    /// Returns the record as it is in the event: a JSON object.
+    /// Returns the record as it is in the event: a JSON object. Where it holds
+    /// [several in one](super::BatchLayer::deaggregate), that is all of them.
     #[must_use]
     pub const fn raw(&self) -> &'a str {
         self.raw

@@ -80,7 +80,9 @@ pub enum RecordError<E> {
         /// What it said.
         message: String,
     },
-    /// The handler had not answered when the time was nearly over, and was dropped.
+    /// The handler had not answered when the time was nearly over, and was dropped: by the batch's
+    /// [`margin`](super::BatchLayer::margin). The error of a timeout layer inside is a
+    /// [`Handler`](Self::Handler)'s.
     #[error("the handler had not answered shortly before the deadline")]
     CutOff,
 }

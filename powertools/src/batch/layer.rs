@@ -52,7 +52,8 @@ impl<T> BatchLayer<T, Kinesis> {
     /// Makes a layer for a data stream of Kinesis. The payload is a record's data.
     ///
     /// With [`concurrency`](Self::concurrency), records of one partition key are still handled in
-    /// their order. What a failure means for the records after it: [`AfterFailure`].
+    /// their order. By default the records after one that fails are handled nevertheless, also those
+    /// of its key; [`AfterFailure::SkipKey`] keeps them back.
     pub fn kinesis() -> Self {
         Self::of(Kinesis::default(), Json)
     }

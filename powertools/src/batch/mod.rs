@@ -19,7 +19,7 @@
 //! struct Order { id: String }
 //!
 //! async fn handle(record: Record<Order>) -> Result<(), Error> {
-//!     println!("{} for the {}. time", record.payload.id, record.source.receive_count);
+//!     println!("{}, attempt {}", record.payload.id, record.source.receive_count);
 //!     Ok(())
 //! }
 //!
@@ -38,10 +38,18 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! use std::time::Duration;
 //! use lambda_runtime::{Error, LambdaEvent};
-//! use powertools::{batch::{BatchLayer, Disposition, Record, RecordError}, testing};
+//! use powertools::{
+//!     batch::{
+//!         BatchLayer, Disposition, FailedRecord, FailureSink, Record, RecordError, Settlement,
+//!     },
+//!     testing,
+//! };
 //! use serde::Deserialize;
 //! use serde_json::json;
-//! use tower::{ServiceBuilder, ServiceExt, timeout::TimeoutLayer};
+//! use tower::{
+//!     ServiceBuilder, ServiceExt,
+//!     timeout::{TimeoutLayer, error::Elapsed},
+//! };
 //!
 //! #[derive(Deserialize)]
 //! struct Order { total: u64 }
@@ -55,29 +63,47 @@
 //!
 //! fn classify(error: &RecordError<Error>) -> Disposition {
 //!     match error {
-//!         // What is malformed today is malformed tomorrow. It takes a failure sink to give it up.
+//!         // What is malformed today is malformed tomorrow.
 //!         RecordError::Decode(_) => Disposition::give_up("malformed"),
-//!         _ => Disposition::RetryAfter(Duration::from_secs(60)),
+//!         RecordError::Handler(error) if error.is::<Elapsed>() => {
+//!             Disposition::RetryAfter(Duration::from_secs(60))
+//!         }
+//!         _ => Disposition::Retry,
 //!     }
 //! }
 //!
+//! /// Stands for `SqsActions`, which sends what is given up to a dead-letter queue.
+//! struct GivenUp;
+//!
+//! impl FailureSink for GivenUp {
+//!     async fn settle<'a>(&'a self, records: &'a [FailedRecord<'a>]) -> Vec<Settlement> {
+//!         let settle = |record: &FailedRecord<'_>| match record.disposition() {
+//!             Disposition::GiveUp { .. } => Settlement::Taken,
+//!             _ => Settlement::Reported,
+//!         };
+//!         records.iter().map(settle).collect()
+//!     }
+//! }
+//!
+//! let batch = BatchLayer::sqs()
+//!     .concurrency(8)
+//!     .classify(classify)
+//!     .with_failure_sink(GivenUp);
 //! let service = ServiceBuilder::new()
-//!     .layer(BatchLayer::sqs().concurrency(8).classify(classify))
+//!     .layer(batch)
 //!     // From here on it is about one record.
 //!     .layer(TimeoutLayer::new(Duration::from_secs(5)))
 //!     .service_fn(handle);
 //!
-//! let event = serde_json::from_str(
-//!     r#"{"Records": [
-//!         {"messageId": "m1", "body": "{\"total\":1}", "eventSource": "aws:sqs"},
-//!         {"messageId": "m2", "body": "{\"total\":0}", "eventSource": "aws:sqs"},
-//!         {"messageId": "m3", "body": "{\"total\"", "eventSource": "aws:sqs"}
-//!     ]}"#,
-//! )?;
+//! let event = serde_json::from_value(json!({"Records": [
+//!     {"messageId": "m1", "body": r#"{"total":1}"#, "eventSource": "aws:sqs"},
+//!     {"messageId": "m2", "body": r#"{"total":0}"#, "eventSource": "aws:sqs"},
+//!     {"messageId": "m3", "body": r#"{"total""#, "eventSource": "aws:sqs"},
+//! ]}))?;
 //! let response = service.oneshot(LambdaEvent::new(event, testing::context("52fdfc07"))).await.unwrap();
 //! assert_eq!(
 //!     serde_json::to_value(&response)?,
-//!     json!({"batchItemFailures": [{"itemIdentifier": "m2"}, {"itemIdentifier": "m3"}]}),
+//!     json!({"batchItemFailures": [{"itemIdentifier": "m2"}]}),
 //! );
 //! # Ok::<_, serde_json::Error>(())
 //! # }).unwrap();
@@ -85,7 +111,7 @@
 //!
 //! # Sources
 //!
-//! | made by | a handler takes | a failure is called by |
+//! | made by | a handler takes | a failure is reported by |
 //! |---|---|---|
 //! | [`BatchLayer::sqs`], [`BatchLayer::sqs_fifo`] | [`Record<T>`], with [`SqsMessage`] | the message id |
 //! | [`BatchLayer::kinesis`] | `Record<T, `[`KinesisRecord`]`>` | the sequence number |
@@ -100,8 +126,9 @@
 //!
 //! What a record carries is JSON, unless [`BatchLayer::format`] says otherwise: [`Text`], [`Bytes`],
 //! [`Sns`] and [`EventBridge`] for messages within messages, [`Nullable`] for values that Kafka has
-//! deleted, `Avro`, `Protobuf` and `LargeMessages` behind features, or a [`Format`] of your own. A record that cannot be decoded fails alone, with a [`DecodeError`] that
-//! shows nothing of its content, or goes to [`BatchLayer::on_undecodable`].
+//! deleted, `Avro`, `Protobuf` and `LargeMessages` behind features, or a [`Format`] of your own. A
+//! record that cannot be decoded fails alone, with a [`DecodeError`] that shows nothing of its content,
+//! or goes to [`BatchLayer::on_undecodable`].
 //!
 //! # Order
 //!
@@ -117,6 +144,8 @@
 //! | streams, [`AfterFailure::Continue`] | are handled, and come again | likewise |
 //! | [`AfterFailure::SkipKey`] | are reported without being handled | are handled, and come again |
 //! | [`AfterFailure::Stop`] | are reported without being handled | likewise |
+//!
+//! A record that is given up and taken is no failure: its group goes on.
 //!
 //! A stream has one place to go on from: Lambda takes the lowest sequence number of those that are
 //! reported, and delivers it and all that follow again, handled or not (of Kafka: in each partition).
@@ -134,7 +163,8 @@
 //!   (`panic = "unwind"`, the default).
 //! - 500 ms before the invocation's deadline ([`margin`](BatchLayer::margin)) no record is begun any
 //!   more, those that are being handled are dropped, and all of them are reported. A handler that
-//!   blocks its thread cannot be dropped: see [`deadline`](crate::deadline#handlers-that-block).
+//!   blocks its thread cannot be dropped, but none is begun after it: see
+//!   [`deadline`](crate::deadline#handlers-that-block).
 //!
 //! What is to become of a record that failed, [`BatchLayer::classify`] decides: it is tried again,
 //! not before some time has passed, or given up. The last two take a [`FailureSink`], as `SqsActions`

@@ -73,7 +73,7 @@ impl Serialize for BatchItemFailure {
     }
 }
 
-/// How a record is called in the answer to its batch.
+/// The identifier of a record, as it stands in the answer to its batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ItemIdentifier {

@@ -1,8 +1,17 @@
 //! A batch, from its event to its answer.
 
-use std::{any::Any, fmt, future::poll_fn, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    fmt,
+    future::poll_fn,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt, StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use serde_json::value::RawValue;
 use tower_service::Service;
 use tracing::{Instrument, Span, error_span, warn};
@@ -153,7 +162,7 @@ where
         while !progress.deadline.is_over()
             && let Some(work) = progress.schedule.next()
         {
-            let handled = self.handle_one(inner.clone(), work);
+            let handled = pin!(self.handle_one(inner.clone(), work));
             let Some(done) = progress.deadline.limit(handled).await else {
                 break;
             };
@@ -173,14 +182,23 @@ where
         C: ClassifyFailure<Inner::Error>,
     {
         let mut running = FuturesUnordered::new();
+        let mut next = Box::pin(OptionFuture::default());
         loop {
             while running.len() < concurrency
                 && !progress.deadline.is_over()
                 && let Some(work) = progress.schedule.next()
             {
-                running.push(self.handle_one(inner.clone(), work));
+                next.set(Some(self.handle_one(inner.clone(), work)).into());
+                // Where no other is kept waiting by that, it may be done without having to wait.
+                if running.is_empty()
+                    && let Poll::Ready(Some(done)) = poll_once(next.as_mut()).await
+                {
+                    self.note(progress, done);
+                } else {
+                    running.push(mem::replace(&mut next, Box::pin(OptionFuture::default())));
+                }
             }
-            match progress.deadline.limit(running.next()).await {
+            match progress.deadline.limit(running.next()).await.flatten() {
                 Some(Some(done)) => {
                     self.note(progress, done);
                 }
@@ -203,10 +221,13 @@ where
         C: ClassifyFailure<Inner::Error>,
     {
         let mut span = Span::none();
-        let item = std::mem::replace(&mut work.item, Item::Whole);
-        let attempt = self.attempt(inner, work.index, item, &mut span);
-        // What a handler leaves behind when it panics is dropped with its clone of the service.
-        let result = AssertUnwindSafe(attempt).catch_unwind().await;
+        let item = mem::replace(&mut work.item, Item::Whole);
+        let result = {
+            // Pinned here: it is large, and would be moved with every future around it.
+            let attempt = pin!(self.attempt(inner, work.index, item, &mut span));
+            // What a handler leaves behind when it panics is dropped with its clone of the service.
+            AssertUnwindSafe(attempt).catch_unwind().await
+        };
         let error = match result {
             Ok(Ok(response)) => {
                 let fate = Fate::Handled(response);
@@ -218,9 +239,10 @@ where
             },
         };
         self.tell_of_failure(&span, &error);
-        let disposition = self.config.classify.classify(&error);
-        let is_taken = self.is_taken_at_once(work.index, &disposition);
-        let fate = if is_taken.instrument(span).await {
+        let disposition = self.classify(&error);
+        let fate = if self.is_offered_at_once(&disposition)
+            && self.offer(work.index, &disposition).instrument(span).await
+        {
             Fate::Handled(None)
         } else {
             Fate::Failed(error, disposition)
@@ -325,24 +347,30 @@ where
         }
     }
 
+    /// Decides what is to become of a record. Who panics over it has not decided.
+    fn classify<E>(&self, error: &RecordError<E>) -> Disposition
+    where
+        C: ClassifyFailure<E>,
+    {
+        let classify = AssertUnwindSafe(|| self.config.classify.classify(error));
+        catch_unwind(classify).unwrap_or(Disposition::Retry)
+    }
+
     /// Where order is kept, the next of a group waits to know whether somebody else has this one.
-    async fn is_taken_at_once(&self, index: usize, disposition: &Disposition) -> bool {
-        let is_given_up = matches!(disposition, Disposition::GiveUp { .. });
-        if !is_given_up || self.config.source.order() == Order::Any {
-            return false;
-        }
-        let Some(sink) = &self.config.settings.sink else {
-            return false;
-        };
+    fn is_offered_at_once(&self, disposition: &Disposition) -> bool {
+        matches!(disposition, Disposition::GiveUp { .. })
+            && self.config.source.order() != Order::Any
+            && self.config.settings.sink.is_some()
+    }
+
+    /// Offers the sink one record, and returns whether it has taken it.
+    async fn offer(&self, index: usize, disposition: &Disposition) -> bool {
         let failed = [FailedRecord::new(self.records[index].get(), disposition)];
-        sink.settle(&failed).await.first() == Some(&Settlement::Taken)
+        self.give(&failed).await.first() == Some(&Settlement::Taken)
     }
 
     /// Gives the sink what is not simply to be tried again, and returns what it has taken.
     async fn settle(&self, deferred: &[(usize, Disposition)]) -> Vec<usize> {
-        let Some(sink) = &self.config.settings.sink else {
-            return Vec::new();
-        };
         if deferred.is_empty() {
             return Vec::new();
         }
@@ -350,12 +378,29 @@ where
             .iter()
             .map(|(index, disposition)| FailedRecord::new(self.records[*index].get(), disposition))
             .collect();
-        let settled = sink.settle(&failed).await;
+        let settled = self.give(&failed).await;
         let taken = deferred.iter().zip(settled);
         taken
             .filter(|(_, settlement)| *settlement == Settlement::Taken)
             .map(|((index, _), _)| *index)
             .collect()
+    }
+
+    /// Asks the sink. One that panics has taken nothing, and does not cost the others their answer.
+    async fn give(&self, failed: &[FailedRecord<'_>]) -> Vec<Settlement> {
+        let Some(sink) = &self.config.settings.sink else {
+            return Vec::new();
+        };
+        let settled = async { sink.settle(failed).await };
+        let settled = AssertUnwindSafe(settled).catch_unwind().await;
+        settled.unwrap_or_else(|panic| {
+            warn!(
+                message = message(&*panic),
+                records = failed.len(),
+                "the failure sink of the batch panicked"
+            );
+            Vec::new()
+        })
     }
 
     /// Takes back a record, and returns what its handler answered.
@@ -374,12 +419,11 @@ where
         };
         progress.schedule.failed(index, keys);
         self.keep(&mut progress.failures, index, error);
-        if disposition != Disposition::Retry && self.config.settings.sink.is_some() {
-            let is_offered = matches!(disposition, Disposition::GiveUp { .. })
-                && self.config.source.order() != Order::Any;
-            if !is_offered {
-                progress.deferred.push((index, disposition));
-            }
+        if disposition != Disposition::Retry
+            && self.config.settings.sink.is_some()
+            && !self.is_offered_at_once(&disposition)
+        {
+            progress.deferred.push((index, disposition));
         }
         None
     }
@@ -453,6 +497,11 @@ where
             })
             .collect()
     }
+}
+
+/// Polls a future, and returns what that has come to.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Finds what a panic said.

@@ -1,4 +1,4 @@
-//! Many parameters by their names, in as few requests as the service allows.
+//! Many parameters by their names, in as few requests as the provider knows to make.
 
 use std::{
     collections::BTreeMap,
@@ -6,33 +6,43 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::{
     FutureExt as _,
-    future::{BoxFuture, Either, join_all, select},
+    future::{BoxFuture, Either, join, join_all, select},
 };
 use tokio::sync::oneshot;
 
 use super::{
-    Fetched, Get, ParameterError, ParameterProvider, Parameters, ProviderError, Value, Values,
-    cache::Source, get::Wait,
+    EnvironmentProvider, Fetched, Get, MapProvider, ParameterError, ParameterProvider, Parameters,
+    ProviderError, Value, Values, cache::Source, get::Wait,
 };
 
-/// A [provider](ParameterProvider) that fetches many values by few requests.
+/// A [provider](ParameterProvider) that fetches many values at once.
 pub trait BatchProvider: ParameterProvider {
     /// Fetches values by their names, each with its options, and answers for each in turn.
     ///
-    /// No name comes twice with the same options. What fails for all of a request fails for each of its
-    /// names.
+    /// No name comes twice. What fails for all of a request fails for each of its names.
+    ///
+    /// Defaults to a [`get`](ParameterProvider::get) for each, all at once. A service that answers for
+    /// many names by one request is asked by that.
     fn get_by_names(
         &self,
         requests: &[(&str, &Self::Options)],
-    ) -> impl Future<Output = Vec<Result<Fetched, ProviderError>>> + Send;
+    ) -> impl Future<Output = Vec<Result<Fetched, ProviderError>>> + Send {
+        let requests = requests.iter();
+        join_all(requests.map(|(name, options)| self.get(name, options)))
+    }
 }
+
+impl BatchProvider for EnvironmentProvider {}
+impl BatchProvider for MapProvider {}
+#[cfg(feature = "testing")]
+impl BatchProvider for crate::testing::MemoryProvider {}
 
 impl<P: BatchProvider> BatchProvider for Arc<P> {
     fn get_by_names(
@@ -115,7 +125,7 @@ impl<P: BatchProvider> Parameters<P> {
     /// Reads many parameters by their names, when it is awaited.
     ///
     /// What is cached is shared with [`get`](Self::get): only what is not fresh is fetched, by as few
-    /// requests as the service allows.
+    /// requests as the provider knows to make.
     ///
     /// The result has a value or an error for each name; a name that is given twice counts as it is
     /// given last.
@@ -238,29 +248,24 @@ impl<P: BatchProvider> GetByNames<'_, P> {
             });
             match served {
                 Some(served) => {
-                    values.insert(Arc::clone(&name.name), served.content.into_value());
+                    values.insert(Arc::clone(&name.name), served.value());
                 }
                 None => readings.push((Arc::clone(&name.name), reading)),
             }
         }
 
         let provider = self.parameters.store().provider();
-        if let Some(batch) = in_background.run(provider) {
+        if !in_background.is_empty() {
             // That a fetch begins for which nobody waits takes a runtime.
-            tokio::spawn(batch);
+            tokio::spawn(in_background.fetch(Arc::clone(provider)));
         }
-        let readings = join_all(readings.into_iter().map(|(name, mut reading)| async move {
+        let readings = readings.into_iter().map(|(name, mut reading)| async move {
             let served = poll_fn(|cx| reading.poll(cx)).await;
-            (name, served.and_then(|served| served.content.into_value()))
-        }));
-        values.extend(match awaited.run(provider) {
-            // Whoever reads waits for the fetches only, which end by their time-out.
-            Some(batch) => match select(pin!(readings), pin!(batch)).await {
-                Either::Left((read, _)) => read,
-                Either::Right(((), readings)) => readings.await,
-            },
-            None => readings.await,
+            (name, served.and_then(|served| served.value()))
         });
+        let fetch = awaited.fetch(Arc::clone(provider));
+        let (read, ()) = join(join_all(readings), fetch).await;
+        values.extend(read);
         ValuesByName { values }
     }
 
@@ -273,18 +278,15 @@ impl<P: BatchProvider> GetByNames<'_, P> {
     }
 }
 
-/// Names whose fetches have begun, and which are fetched by as few requests as can be.
+/// Names whose fetches have begun, and take their values from one call of the provider.
 ///
-/// Each fetch is like any other: others may wait for it, and keep it going when this batch is dropped.
-/// It makes a request of its own then.
+/// The fetches are like any other: somebody else may wait for one, and where this has no answer for it,
+/// because whoever asked for the names has gone, it makes a request of its own.
 struct Batch<O>(Mutex<Vec<Seat<O>>>);
 
-/// One name, and where its answer goes.
-struct Seat<O> {
-    name: Arc<str>,
-    options: O,
-    answer: oneshot::Sender<Result<Fetched, ProviderError>>,
-}
+/// A name and its options, and where the answer goes.
+type Seat<O> = (Arc<str>, O, oneshot::Sender<Answer>);
+type Answer = Result<Fetched, ProviderError>;
 
 impl<O: Clone + Send + Sync + 'static> Batch<O> {
     const fn new() -> Self {
@@ -293,80 +295,42 @@ impl<O: Clone + Send + Sync + 'static> Batch<O> {
 
     fn add(&self, name: &ByName<O>) -> Source {
         let (answer, source) = oneshot::channel();
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Seat {
-                name: Arc::clone(&name.name),
-                options: name.options.clone(),
-                answer,
-            });
+        let seat = (Arc::clone(&name.name), name.options.clone(), answer);
+        self.seats().push(seat);
         source.map(Result::ok).boxed()
     }
 
-    /// Returns what fetches them, if there are any.
-    fn run<P>(self, provider: &Arc<P>) -> Option<impl Future<Output = ()> + Send + 'static>
+    fn is_empty(&self) -> bool {
+        self.seats().is_empty()
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Vec<Seat<O>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches them, unless all who wait are gone before that, as by their time-outs.
+    async fn fetch<P>(self, provider: Arc<P>)
     where
         P: BatchProvider<Options = O>,
     {
-        let seats = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let provider = Arc::clone(provider);
-        (!seats.is_empty()).then(|| async move {
-            let requests: Vec<_> = seats
-                .iter()
-                .map(|seat| (&*seat.name, &seat.options))
-                .collect();
-            let answers = AssertUnwindSafe(provider.get_by_names(&requests)).catch_unwind();
-            if let Ok(answers) = answers.await {
-                for (seat, answer) in seats.into_iter().zip(answers) {
-                    // A fetch that was not waited for any more is gone.
-                    let _ = seat.answer.send(answer);
-                }
-            }
-        })
-    }
-}
-
-/// Gives answers back in the order of what was asked for, each of them once.
-pub(super) fn in_order<T>(answers: Vec<Vec<(usize, T)>>) -> Vec<T> {
-    let mut answers: Vec<_> = answers.into_iter().flatten().collect();
-    answers.sort_unstable_by_key(|(at, _)| *at);
-    answers.into_iter().map(|(_, answer)| answer).collect()
-}
-
-/// What one request answers about its names.
-pub(super) struct Answers<'a> {
-    names: &'a [&'a str],
-    answers: Vec<Option<Result<Fetched, ProviderError>>>,
-}
-
-impl<'a> Answers<'a> {
-    pub(super) fn new(names: &'a [&'a str]) -> Self {
-        Self {
-            names,
-            answers: vec![None; names.len()],
+        let mut seats = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if seats.is_empty() {
+            return;
         }
-    }
-
-    /// Sets the answer for each name that it is about, of which there may be two for one thing.
-    pub(super) fn set(
-        &mut self,
-        is_about: impl Fn(&str) -> bool,
-        answer: &Result<Fetched, ProviderError>,
-    ) {
-        for (name, slot) in self.names.iter().zip(&mut self.answers) {
-            if is_about(name) {
-                *slot = Some(answer.clone());
-            }
+        let mut requests = Vec::with_capacity(seats.len());
+        let mut gone = Vec::with_capacity(seats.len());
+        for (name, options, answer) in &mut seats {
+            requests.push((&**name, &*options));
+            gone.push(answer.closed());
         }
-    }
-
-    /// Returns all answers, this one for names without any.
-    pub(super) fn or(self, otherwise: &ProviderError) -> Vec<Result<Fetched, ProviderError>> {
-        let answers = self.answers.into_iter();
-        answers
-            .map(|answer| answer.unwrap_or_else(|| Err(otherwise.clone())))
-            .collect()
+        let answers = AssertUnwindSafe(provider.get_by_names(&requests)).catch_unwind();
+        let Either::Left((Ok(answers), _)) = select(pin!(answers), join_all(gone)).await else {
+            return;
+        };
+        for ((_, _, seat), answer) in seats.into_iter().zip(answers) {
+            // Some may be gone.
+            let _ = seat.send(answer);
+        }
     }
 }
 

@@ -49,31 +49,24 @@ pub(super) struct KeyRef<'a, O> {
 
 /// What a fetch has found.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+enum Content {
     Value(Value),
     Values(Values),
     /// There is nothing, and that is to be remembered.
     Missing(ParameterError),
 }
 
-/// What is kept under a key.
+/// What a reader gets, and what is kept under a key.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     content: Content,
     stamp: Stamp,
 }
 
-/// What a reader gets, and the number of the fetch that it comes from.
-#[derive(Clone, Debug)]
-pub(super) struct Served {
-    pub(super) content: Content,
-    pub(super) flight: u64,
-}
-
 /// One fetch, for everybody who waits for it. Whoever is polled drives it; it is dropped with the
 /// last who waits.
 pub(super) type Flight = Shared<BoxFuture<'static, Landed>>;
-type Landed = Result<Served, ParameterError>;
+type Landed = Result<Arc<Entry>, ParameterError>;
 
 /// What a fetch takes its value from in place of a request of its own, which it makes if there is no
 /// answer.
@@ -100,7 +93,7 @@ pub(super) enum Purpose<'a> {
 #[derive(Debug)]
 pub(super) enum Joined {
     /// Somebody else's fetch ended just now.
-    Served(Served),
+    Served(Arc<Entry>),
     Flight(Flight),
 }
 
@@ -108,7 +101,7 @@ pub(super) enum Joined {
 /// share.
 pub(super) struct Store<P: ParameterProvider> {
     provider: Arc<P>,
-    entries: moka::sync::Cache<Arc<Key<P::Options>>, Entry>,
+    entries: moka::sync::Cache<Arc<Key<P::Options>>, Arc<Entry>>,
     flights: Mutex<Flights<P::Options>>,
 }
 
@@ -146,7 +139,7 @@ impl<P: ParameterProvider> Store<P> {
     pub(super) fn new(provider: Arc<P>, bounds: Bounds) -> Self {
         // An entry weighs at least its share of the bytes, so that one limit stands for both.
         let share = bounds.bytes / bounds.entries.max(1);
-        let weight = move |key: &Arc<Key<P::Options>>, entry: &Entry| {
+        let weight = move |key: &Arc<Key<P::Options>>, entry: &Arc<Entry>| {
             let bytes = (key.name.len() + entry.content.bytes()) as u64;
             u32::try_from(bytes.max(share).max(1)).unwrap_or(u32::MAX)
         };
@@ -175,10 +168,10 @@ impl<P: ParameterProvider> Store<P> {
         key: &KeyRef<'_, P::Options>,
         policy: &Policy,
         max_age: Duration,
-    ) -> Option<(Served, Verdict)> {
+    ) -> Option<(Arc<Entry>, Verdict)> {
         let entry = self.entries.get(key)?;
         let verdict = entry.judge(policy, max_age, &policy.clock.now());
-        Some((entry.into_served(), verdict))
+        Some((entry, verdict))
     }
 
     /// Joins the fetch of a key, or begins one.
@@ -200,7 +193,7 @@ impl<P: ParameterProvider> Store<P> {
         if let Some(entry) = self.fresh(&key, policy, max_age, &now)
             && entry.suits(purpose)
         {
-            return Joined::Served(entry.into_served());
+            return Joined::Served(entry);
         }
         Joined::Flight(self.depart(&mut flights, key, purpose, policy, now, source()))
     }
@@ -240,7 +233,7 @@ impl<P: ParameterProvider> Store<P> {
         policy: &Policy,
         max_age: Duration,
         now: &Moment,
-    ) -> Option<Entry> {
+    ) -> Option<Arc<Entry>> {
         let entry = self.entries.get(key)?;
         (entry.judge(policy, max_age, now) == Verdict::Fresh).then_some(entry)
     }
@@ -302,7 +295,7 @@ impl<P: ParameterProvider> Store<P> {
         self.entries.entry_count()
     }
 
-    fn insert(&self, key: Arc<Key<P::Options>>, entry: Entry) {
+    fn insert(&self, key: Arc<Key<P::Options>>, entry: Arc<Entry>) {
         self.entries.insert(key, entry);
         // Inserting is rare beside reading, and the bounds hold at once like this.
         self.entries.run_pending_tasks();
@@ -386,17 +379,14 @@ impl<P: ParameterProvider> Landing<P> {
         let is_kept = self.leave(&mut flights);
         match found {
             Ok((content, current_for)) => {
-                if is_kept {
-                    let entry = Entry {
-                        content: content.clone(),
-                        stamp: self.departure.stamp(current_for),
-                    };
-                    store.insert(Arc::clone(key), entry);
-                }
-                Ok(Served {
+                let entry = Arc::new(Entry {
                     content,
-                    flight: self.departure.flight,
-                })
+                    stamp: self.departure.stamp(current_for),
+                });
+                if is_kept {
+                    store.insert(Arc::clone(key), Arc::clone(&entry));
+                }
+                Ok(entry)
             }
             Err(error) => {
                 if is_kept && self.fail(&error) {
@@ -422,8 +412,7 @@ impl<P: ParameterProvider> Landing<P> {
         if key.is_path {
             let fetched = store.provider.get_multiple(&key.name, &key.options).await;
             let fetched = fetched.map_err(failed)?;
-            let old = store.entries.get(key).map(|entry| entry.content);
-            values(&key.name, fetched, old.as_ref(), limit)
+            values(&key.name, fetched, self.old().as_deref(), limit)
         } else {
             let fetched = match source {
                 Some(source) => source.await,
@@ -434,10 +423,15 @@ impl<P: ParameterProvider> Landing<P> {
                 None => store.provider.get(&key.name, &key.options).await,
             };
             let fetched = fetched.map_err(failed)?;
-            let old = store.entries.get(key).map(|entry| entry.content);
-            let (value, current_for) = value(Arc::clone(&key.name), fetched, old.as_ref(), limit)?;
+            let name = Arc::clone(&key.name);
+            let (value, current_for) = value(name, fetched, self.old().as_deref(), limit)?;
             Ok((Content::Value(value), current_for))
         }
+    }
+
+    /// Returns what is kept so far.
+    fn old(&self) -> Option<Arc<Entry>> {
+        self.store.entries.get(&self.key)
     }
 
     /// Leaves the running fetches, and returns whether it was among them.
@@ -461,20 +455,21 @@ impl<P: ParameterProvider> Landing<P> {
                 content: Content::Missing(error.clone()),
                 stamp: self.departure.stamp(Duration::ZERO),
             };
-            store.insert(Arc::clone(key), entry);
+            store.insert(Arc::clone(key), Arc::new(entry));
             return false;
         }
         if !error.is_transient() {
             store.entries.invalidate(key);
             return false;
         }
-        let Some(mut entry) = store.entries.get(key) else {
+        let Some(entry) = self.old() else {
             return false;
         };
+        let mut entry = Entry::clone(&entry);
         let now = policy.clock.now();
         entry.stamp.fail(now);
         let is_served = entry.judge(policy, policy.max_age, &now) == Verdict::Paused;
-        store.insert(Arc::clone(key), entry);
+        store.insert(Arc::clone(key), Arc::new(entry));
         is_served
     }
 }
@@ -490,11 +485,14 @@ impl<P: ParameterProvider> Drop for Landing<P> {
 fn value(
     name: Arc<str>,
     fetched: Fetched,
-    old: Option<&Content>,
+    old: Option<&Entry>,
     limit: usize,
 ) -> Result<(Value, Duration), ParameterError> {
     let old = match old {
-        Some(Content::Value(old)) => Some(old),
+        Some(Entry {
+            content: Content::Value(old),
+            ..
+        }) => Some(old),
         _ => None,
     };
     renewed(name, fetched, old, limit)
@@ -522,11 +520,14 @@ fn renewed(
 fn values(
     path: &str,
     fetched: Vec<(String, Fetched)>,
-    old: Option<&Content>,
+    old: Option<&Entry>,
     limit: usize,
 ) -> Result<(Content, Duration), ParameterError> {
     let old = match old {
-        Some(Content::Values(old)) => Some(old),
+        Some(Entry {
+            content: Content::Values(old),
+            ..
+        }) => Some(old),
         _ => None,
     };
     let path = path.trim_end_matches('/');
@@ -570,11 +571,27 @@ impl Entry {
         }
     }
 
-    fn into_served(self) -> Served {
-        Served {
-            content: self.content,
-            flight: self.stamp.flight,
+    /// Returns what is kept under a name.
+    pub(super) fn value(&self) -> Result<Value, ParameterError> {
+        match &self.content {
+            Content::Value(value) => Ok(value.clone()),
+            Content::Missing(error) => Err(error.clone()),
+            Content::Values(_) => unreachable!("a name's key is not a path's"),
         }
+    }
+
+    /// Returns what is kept under a path.
+    pub(super) fn values(&self) -> Result<Values, ParameterError> {
+        match &self.content {
+            Content::Values(values) => Ok(values.clone()),
+            Content::Missing(error) => Err(error.clone()),
+            Content::Value(_) => unreachable!("a path's key is not a name's"),
+        }
+    }
+
+    /// Returns the number of the fetch that has brought it.
+    pub(super) const fn flight(&self) -> u64 {
+        self.stamp.flight
     }
 }
 

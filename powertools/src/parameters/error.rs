@@ -145,7 +145,8 @@ pub enum SecretError<E> {
     /// There is no secret to begin with.
     #[error("no secret to begin with")]
     Parameter(#[from] ParameterError),
-    /// What was done with the secret failed; its error passes through untouched.
+    /// What was done with the secret failed. After `?` into a boxed error it is in there as a
+    /// `SecretError<E>`.
     #[error("{0}")]
     Operation(E),
 }

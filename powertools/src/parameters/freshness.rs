@@ -140,6 +140,6 @@ impl Policy {
 /// the same keys, but not the same time.
 #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds")]
 pub(super) fn draw(now: &Moment) -> f64 {
-    let bits = RandomState::new().hash_one(now.wall) >> 11;
+    let bits = RandomState::new().hash_one(now) >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }

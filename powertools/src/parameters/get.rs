@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     ParameterError, ParameterProvider, Parameters, Transformed, Value, Values,
-    cache::{Content, Flight, Joined, KeyRef, Purpose, Served, Source},
+    cache::{Entry, Flight, Joined, KeyRef, Purpose, Source},
     count::Count,
     freshness::{Policy, Verdict},
 };
@@ -41,8 +41,11 @@ pub struct GetFuture<'a, P: ParameterProvider> {
 #[must_use = "futures do nothing unless they are polled"]
 pub struct TransformFuture<'a, P: ParameterProvider, T> {
     get: GetFuture<'a, P>,
-    transform: fn(&Value) -> Result<T, ParameterError>,
+    transform: Transform<T>,
 }
+
+/// What is made of a value.
+pub(super) type Transform<T> = fn(&Value) -> Result<T, ParameterError>;
 
 /// The future of a [`GetMultiple`].
 #[must_use = "futures do nothing unless they are polled"]
@@ -125,7 +128,7 @@ impl<'a, P: ParameterProvider> Get<'a, P> {
     /// Returns the value if nothing has to be waited for.
     pub(super) fn at_hand(&self) -> Option<Result<Value, ParameterError>> {
         let served = self.request.at_hand(&own_request)?;
-        Some(served.content.into_value())
+        Some(served.value())
     }
 
     /// Returns the parts of a request that is to be made again and again.
@@ -135,10 +138,7 @@ impl<'a, P: ParameterProvider> Get<'a, P> {
         (parameters, name, &request.options, request.max_age)
     }
 
-    fn transformed<T>(
-        self,
-        transform: fn(&Value) -> Result<T, ParameterError>,
-    ) -> TransformFuture<'a, P, T> {
+    fn transformed<T>(self, transform: Transform<T>) -> TransformFuture<'a, P, T> {
         TransformFuture {
             get: self.into_future(),
             transform,
@@ -148,7 +148,7 @@ impl<'a, P: ParameterProvider> Get<'a, P> {
 
 impl<'a, P: ParameterProvider, T> TransformFuture<'a, P, T> {
     /// Returns the request and the transformation, before anything is polled.
-    pub(super) fn into_parts(self) -> (Get<'a, P>, fn(&Value) -> Result<T, ParameterError>) {
+    pub(super) fn into_parts(self) -> (Get<'a, P>, Transform<T>) {
         let request = self.get.reading.request;
         (Get { request }, self.transform)
     }
@@ -207,7 +207,7 @@ impl<P: ParameterProvider> Future for GetFuture<'_, P> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let served = ready!(self.reading.poll(cx));
-        Poll::Ready(served.and_then(|served| served.content.into_value()))
+        Poll::Ready(served.and_then(|served| served.value()))
     }
 }
 
@@ -225,7 +225,7 @@ impl<P: ParameterProvider> Future for GetMultipleFuture<'_, P> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let served = ready!(self.reading.poll(cx));
-        Poll::Ready(served.and_then(|served| served.content.into_values()))
+        Poll::Ready(served.and_then(|served| served.values()))
     }
 }
 
@@ -288,7 +288,7 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
     }
 
     /// Looks at what is kept.
-    pub(super) fn look(&self) -> Option<(Served, Verdict)> {
+    pub(super) fn look(&self) -> Option<(Arc<Entry>, Verdict)> {
         let store = self.parameters.store();
         store.look(&self.key(), self.policy(), self.max_age)
     }
@@ -315,7 +315,7 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
     }
 
     /// Serves what is kept, if it may be served at once.
-    fn at_hand(&self, source: &MakeSource<'_>) -> Option<Served> {
+    fn at_hand(&self, source: &MakeSource<'_>) -> Option<Arc<Entry>> {
         let (served, verdict) = self.look()?;
         let count = match verdict {
             Verdict::Fresh => Count::Hit,
@@ -335,7 +335,7 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
     }
 
     /// Serves what is kept in place of an error, where that is allowed.
-    fn fall_back(&self, error: ParameterError) -> Result<Served, ParameterError> {
+    fn fall_back(&self, error: ParameterError) -> Result<Arc<Entry>, ParameterError> {
         let may_be_stale = error.is_transient() && !self.force && !self.max_age.is_zero();
         let kept = may_be_stale.then(|| self.look()).flatten();
         match kept {
@@ -366,8 +366,7 @@ impl<P: ParameterProvider> Unpin for Reading<'_, P> {}
 
 impl<P: ParameterProvider> Reading<'_, P> {
     /// Begins before the first poll, with another source. What is served at once is not polled for.
-    #[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
-    pub(super) fn begin(&mut self, source: &MakeSource<'_>) -> Option<Served> {
+    pub(super) fn begin(&mut self, source: &MakeSource<'_>) -> Option<Arc<Entry>> {
         match self.request.begin(source) {
             Joined::Served(served) => Some(served),
             Joined::Flight(flight) => {
@@ -382,7 +381,10 @@ impl<P: ParameterProvider> Reading<'_, P> {
         self.waits_for.insert(flight)
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Served, ParameterError>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Entry>, ParameterError>> {
         let flight = match &mut self.waits_for {
             Some(flight) => flight,
             None => match self.request.begin(&own_request) {
@@ -392,26 +394,6 @@ impl<P: ParameterProvider> Reading<'_, P> {
         };
         let landed = ready!(Pin::new(flight).poll(cx));
         Poll::Ready(landed.or_else(|error| self.request.fall_back(error)))
-    }
-}
-
-impl Content {
-    /// Returns what is kept under a name.
-    pub(super) fn into_value(self) -> Result<Value, ParameterError> {
-        match self {
-            Self::Value(value) => Ok(value),
-            Self::Missing(error) => Err(error),
-            Self::Values(_) => unreachable!("a name's key is not a path's"),
-        }
-    }
-
-    /// Returns what is kept under a path.
-    pub(super) fn into_values(self) -> Result<Values, ParameterError> {
-        match self {
-            Self::Values(values) => Ok(values),
-            Self::Missing(error) => Err(error),
-            Self::Value(_) => unreachable!("a path's key is not a name's"),
-        }
     }
 }
 

@@ -160,6 +160,7 @@
 //! when something older is served in place of an error.
 
 #[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
+mod answers;
 mod by_names;
 mod cache;
 mod client;
@@ -195,7 +196,6 @@ pub mod secrets_manager;
 #[cfg(feature = "parameters-ssm")]
 pub mod ssm;
 
-#[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
 pub use by_names::{BatchProvider, ByName, GetByNames, GetByNamesFuture, ValuesByName};
 pub use client::Parameters;
 pub(crate) use declared::Snapshot;

@@ -53,6 +53,11 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Makes an error of a call that reads: its request holds names only, and so do messages about it.
+#[cfg(any(
+    feature = "parameters-appconfig",
+    feature = "parameters-dynamodb",
+    feature = "parameters-ssm"
+))]
 pub(super) fn read_failed<E>(error: SdkError<E, HttpResponse>) -> ProviderError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -116,7 +121,11 @@ pub(super) fn refused_as(kind: ProviderErrorKind, meta: &ErrorMetadata) -> Provi
 }
 
 /// Makes an error of an answer that says something else than what was asked for.
-#[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
+#[cfg(any(
+    feature = "parameters-appconfig",
+    feature = "parameters-secrets-manager",
+    feature = "parameters-ssm"
+))]
 pub(super) fn unreadable() -> ProviderError {
     ProviderError::other().with_source(Unreadable { status: 200 })
 }

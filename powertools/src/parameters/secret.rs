@@ -25,8 +25,8 @@ impl<P: ParameterProvider> Get<'_, P> {
     {
         let mut reading = self.request.into_reading();
         let served = poll_fn(|cx| reading.poll(cx)).await?;
-        let flight = served.flight;
-        let secret = served.content.into_value()?;
+        let flight = served.flight();
+        let secret = served.value()?;
         let refusal = match run(secret.clone()).await {
             Err(error) if is_refused(&error) => error,
             result => return result.map_err(SecretError::Operation),
@@ -52,7 +52,7 @@ async fn newer<P: ParameterProvider>(
         Joined::Served(served) => Ok(served),
         Joined::Flight(flight) => flight.await,
     };
-    match fetched.and_then(|served| served.content.into_value()) {
+    match fetched.and_then(|served| served.value()) {
         Ok(value) => (!value.has_content_of(refused)).then_some(value),
         Err(error) => {
             let source: &(dyn Error + 'static) = &error;

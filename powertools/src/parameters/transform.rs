@@ -68,14 +68,13 @@ pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TransformErro
 }
 
 pub(super) fn base64(text: &str) -> Result<Zeroizing<Vec<u8>>, TransformError> {
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace();
-    let digits: Zeroizing<Vec<u8>>;
-    let digits = if text.as_bytes().iter().any(|byte| is_blank(byte)) {
+    let without_blanks;
+    let digits = if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         // Its length is known, so that it never grows and leaves a copy behind.
-        let mut without = Zeroizing::new(Vec::with_capacity(text.len()));
-        without.extend(text.bytes().filter(|byte| !is_blank(byte)));
-        digits = without;
-        digits.as_slice()
+        let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
+        digits.extend(text.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+        without_blanks = digits;
+        without_blanks.as_slice()
     } else {
         text.as_bytes()
     };

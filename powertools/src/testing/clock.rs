@@ -4,8 +4,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::clock::Moment;
-
 /// A clock that stands still until a test moves it; its clones are the same clock.
 ///
 /// It begins at the time that it is made at.
@@ -26,15 +24,28 @@ use crate::clock::Moment;
 /// ```
 #[derive(Clone)]
 pub struct Clock {
-    moment: Arc<Mutex<Moment>>,
+    time: Arc<Mutex<Time>>,
+}
+
+struct Time {
+    /// What the clock on the wall says.
+    wall: SystemTime,
+    /// How much time has passed for ages, for which no clock goes back.
+    #[cfg(feature = "parameters")]
+    passed: crate::clock::Moment,
 }
 
 impl Clock {
     /// Makes a clock.
     #[must_use]
     pub fn new() -> Self {
+        let time = Time {
+            wall: SystemTime::now(),
+            #[cfg(feature = "parameters")]
+            passed: crate::clock::Clock::System.now(),
+        };
         Self {
-            moment: Arc::new(Mutex::new(Moment::now())),
+            time: Arc::new(Mutex::new(time)),
         }
     }
 
@@ -50,33 +61,32 @@ impl Clock {
     ///
     /// Panics if the system cannot represent the time afterwards.
     pub fn advance(&self, time: Duration) {
-        let mut moment = self.lock();
-        moment.monotonic += time;
-        moment.wall += time;
+        let mut now = self.lock();
+        now.wall += time;
+        #[cfg(feature = "parameters")]
+        {
+            now.passed = now.passed.after(time);
+        }
     }
 
-    /// Lets time pass as in an execution environment that Lambda has frozen: the clock on the wall
-    /// moves, the one that measures time spans does not.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the system cannot represent the time afterwards.
-    pub fn freeze(&self, time: Duration) {
-        self.lock().wall += time;
-    }
-
-    /// Sets the clock on the wall, back or forth, as its synchronisation does.
+    /// Sets the time, as the synchronisation of a clock does. Set back, it makes nothing younger;
+    /// set forth, it is as if time had passed.
     pub fn set(&self, time: SystemTime) {
-        self.lock().wall = time;
+        let mut now = self.lock();
+        #[cfg(feature = "parameters")]
+        if let Ok(forth) = time.duration_since(now.wall) {
+            now.passed = now.passed.after(forth);
+        }
+        now.wall = time;
     }
 
     #[cfg(feature = "parameters")]
-    pub(crate) fn moment(&self) -> Moment {
-        *self.lock()
+    pub(crate) fn moment(&self) -> crate::clock::Moment {
+        self.lock().passed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Moment> {
-        self.moment.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Time> {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

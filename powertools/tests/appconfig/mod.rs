@@ -271,11 +271,8 @@ impl State {
     }
 }
 
-fn refusal(status: u16, code: &str, more: Json) -> HttpResponse {
-    let mut body = json!({"Message": "no"});
-    body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+fn refusal(status: u16, code: &str, mut body: Json) -> HttpResponse {
+    body["Message"] = json!("no");
     let mut response = HttpResponse::new(status.try_into().unwrap(), body.to_string().into());
     response
         .headers_mut()

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, collections::BTreeMap, time::SystemTime};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
@@ -39,7 +39,7 @@ pub struct KafkaRecord {
     pub offset: i64,
     /// The key, if it has one.
     pub key: Option<Vec<u8>>,
-    /// The headers, in their order; a name may come again.
+    /// The headers, in their order; a name may come again. One without a value is empty.
     pub headers: Vec<(String, Vec<u8>)>,
     /// When it was made, or appended to its topic; as the topic has it.
     pub timestamp: Option<SystemTime>,
@@ -66,11 +66,14 @@ struct Envelope<'a> {
     key: Option<Str<'a>>,
     #[serde(borrow)]
     value: Option<Str<'a>>,
-    #[serde(borrow, default)]
-    headers: Vec<std::collections::BTreeMap<Cow<'a, str>, Vec<i16>>>,
+    #[serde(borrow)]
+    headers: Option<Vec<Headers<'a>>>,
     #[serde(borrow)]
     value_schema_metadata: Option<Schema<'a>>,
 }
+
+/// A header may be without a value.
+type Headers<'a> = BTreeMap<Cow<'a, str>, Option<Vec<i16>>>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,8 +144,10 @@ impl internal::Source for Kafka {
     fn parse<'a>(raw: &'a RawValue) -> Result<Parsed<'a, Self>, DecodeError> {
         let envelope: Envelope<'_> = members(Self::NAME, raw)?;
         let key = envelope.key.map(|Str(key)| base64(&key, "key"));
-        let headers = envelope.headers.into_iter().flatten().map(|(name, value)| {
-            let value: Result<_, DecodeError> = value.into_iter().map(byte).collect();
+        let headers = envelope.headers.into_iter().flatten().flatten();
+        let headers = headers.map(|(name, value)| {
+            let value = value.into_iter().flatten();
+            let value: Result<_, DecodeError> = value.map(byte).collect();
             Ok((name.into_owned(), value?))
         });
         let timestamp = envelope.timestamp.and_then(|it| u64::try_from(it).ok());

@@ -16,7 +16,18 @@ use crate::batch::{
 /// come again with that state. So what a handler does has to be in the state that it returns; a
 /// failure takes nothing else back.
 ///
-/// A window begins with `State::default()`. Lambda keeps at most 1 MB of it.
+/// If it is the first record that fails, the batch fails with a [`BatchError::AllFailed`](crate::batch::BatchError::AllFailed), and comes
+/// again with the state that it had.
+///
+/// A window begins with `State::default()`. Lambda keeps at most 1 MB of it, and none of what
+/// [`WindowStep::End`](super::WindowStep::End) returns.
+///
+/// The event source mapping has to have `TumblingWindowInSeconds`, and `ReportBatchItemFailures` among
+/// its `FunctionResponseTypes`. Without the first, Lambda keeps no state and no window ends; each such
+/// batch is warned of.
+///
+/// Formats, metrics and all other settings are those of a [`BatchLayer`] that this is made
+/// [from](Self::from): `WindowLayer::from(BatchLayer::kinesis().metrics(true))`.
 ///
 /// # Examples
 ///

@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::poll_fn,
     marker::PhantomData,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -10,6 +11,7 @@ use lambda_runtime::LambdaEvent;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tower_service::Service;
+use tracing::warn;
 
 use super::{Window, WindowEnd, WindowStep};
 use crate::{
@@ -89,14 +91,17 @@ where
 {
     let members = std::mem::take(&mut event.window);
     let records = check::<S, _>(event, config.settings.refuse_empty && !members.is_final)?;
+    if members.bounds.is_none() && !records.is_empty() {
+        warn!("a batch without a window: does the mapping have `TumblingWindowInSeconds`?");
+    }
     let batch = Batch {
         config: &config,
         records: &records,
         invocation: &invocation,
     };
-    // What all records that are wholly handled have come to, and what those of the last in parts.
+    // What all records that are wholly handled have come to, and what the parts of the last have.
     let mut state: State = read(members.state.as_deref())?;
-    let mut state_in_parts = state.clone();
+    let mut in_parts = None;
 
     let mut progress = batch.begin();
     while !progress.deadline.is_over()
@@ -105,17 +110,19 @@ where
         let index = work.index;
         let fold = Fold {
             inner: inner.clone(),
-            state: Some(state_in_parts.clone()),
+            state: Some(in_parts.as_ref().unwrap_or(&state).clone()),
         };
-        let handled = batch.handle_one(fold, work);
+        let handled = pin!(batch.handle_one(fold, work));
         let Some(done) = progress.deadline.limit(handled).await else {
             break;
         };
         if let Some(next) = batch.note(&mut progress, done) {
-            state_in_parts = next;
+            in_parts = Some(next);
         }
-        if progress.schedule.is_handled(index) {
-            state = state_in_parts.clone();
+        if progress.schedule.is_handled(index)
+            && let Some(next) = in_parts.take()
+        {
+            state = next;
         }
     }
     let is_over = members.is_final && progress.schedule.is_all_handled();

@@ -12,6 +12,21 @@ use crate::parameters::{
 /// A transformation that fails counts as a read that fails, and its result is kept beside the value:
 /// [`Value::json`] finds it there.
 ///
+/// Where a test reads from another provider than the function, take `impl Declare`: the words for a
+/// provider's options, such as `decrypt`, are of that provider only.
+///
+/// ```
+/// use powertools::parameters::{Declare, MapProvider, Parameters, ParametersLayer};
+///
+/// fn needs(key: impl Declare) -> ParametersLayer {
+///     ParametersLayer::new().require("key", key)
+/// }
+///
+/// // The function says `needs(ssm.get("/shop/key").decrypt())`, and its test:
+/// let parameters = Parameters::new(MapProvider::from([("/shop/key", "k")]));
+/// let layer = needs(parameters.get("/shop/key"));
+/// ```
+///
 /// The trait is sealed.
 pub trait Declare: sealed::Declare {}
 

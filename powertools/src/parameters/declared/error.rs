@@ -12,7 +12,7 @@ const ERROR_TYPE: &str = "powertools::parameters::ParametersError";
 #[non_exhaustive]
 pub enum ParametersError<E> {
     /// A parameter that is required could not be had; the handler was not called.
-    #[error("the function lacks a parameter that it requires")]
+    #[error("the function lacks parameter `{}`, which it requires", .0.name())]
     Parameter(#[source] ParameterError),
     /// The handler failed; its error passes through untouched.
     #[error("{0}")]

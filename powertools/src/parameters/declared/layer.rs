@@ -14,6 +14,10 @@ use crate::parameters::{ParameterError, Value};
 /// that is required cannot be had, and nothing
 /// [stale](crate::parameters::Parameters::stale_if_error) may be served, the handler is not called.
 ///
+/// Parameters of several providers can be declared in one layer. Of a secret that may be refused,
+/// keep a clone of its `Parameters` as well: what the layer has read is in the cache that
+/// [`with_secret`](crate::parameters::Parameters::with_secret) begins with.
+///
 /// See the [module docs](crate::parameters#before-the-handler).
 ///
 /// # Examples

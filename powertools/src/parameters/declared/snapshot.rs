@@ -35,6 +35,8 @@ impl Snapshot {
 /// invocation, by the name that it was declared under.
 ///
 /// It is there already, so nothing is waited for, and it stays the same until the invocation ends.
+/// What it has been parsed into as it was declared is kept beside it; asked for another type, it is
+/// parsed into that, too.
 ///
 /// # Errors
 ///

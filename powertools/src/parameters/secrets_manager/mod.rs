@@ -27,7 +27,8 @@
 //!             run_query(&login, &event.payload).await
 //!         };
 //!         let is_refused = |error: &DatabaseError| matches!(error, DatabaseError::LoginRefused);
-//!         secrets.with_secret("shop/db", query, is_refused).await
+//!         let rows = secrets.with_secret("shop/db", query, is_refused).await?;
+//!         Ok::<_, Error>(rows)
 //!     };
 //!     lambda_runtime::run(service_fn(handler)).await
 //! }
@@ -59,7 +60,7 @@
 //! # }
 //! ```
 //!
-//! Secrets are also written, see [`set`](super::Parameters::set).
+//! Secrets are also written, see [`set`](SetSecret).
 //!
 //! # What is requested
 //!
@@ -68,7 +69,7 @@
 //! | [`get`](super::Parameters::get) | [GetSecretValue] | one |
 //! | [`get_by_names`](super::Parameters::get_by_names) | [BatchGetSecretValue] | one for each 20 names that are not cached, all at once |
 //! | the same, of names with a version or a stage | [GetSecretValue] | one for each |
-//! | [`set`](super::Parameters::set) | [PutSecretValue], and [CreateSecret] if there is no such secret | one to three |
+//! | [`set`](SetSecret) | [PutSecretValue], and [CreateSecret] if there is no such secret | one to three |
 //!
 //! The client's own retries come on top, three attempts in all unless it is told otherwise. A secret's
 //! text is its [`as_str`](super::Value::as_str); one that has bytes and no text is the same as bytes.

@@ -54,7 +54,7 @@
 //! # }
 //! ```
 //!
-//! Parameters are also written, see [`set`](super::Parameters::set).
+//! Parameters are also written, see [`set`](SetParameter).
 //!
 //! # What is requested
 //!
@@ -63,7 +63,7 @@
 //! | [`get`](super::Parameters::get) | [GetParameter] | one |
 //! | [`get_multiple`](super::Parameters::get_multiple) | [GetParametersByPath] | one for each 10 parameters, one after the other |
 //! | [`get_by_names`](super::Parameters::get_by_names) | [GetParameters] | one for each 10 names that are not cached, those to be decrypted apart from the others, all at once |
-//! | [`set`](super::Parameters::set) | [PutParameter] | one, or two if something is [overwritten](SetParameter::overwrite) that does not exist |
+//! | [`set`](SetParameter) | [PutParameter] | one, or two if something is [overwritten](SetParameter::overwrite) that does not exist |
 //!
 //! The client's own retries come on top, three attempts in all unless it is told otherwise. How many
 //! such requests an account has in a second is one of its [quotas]; values that are kept for longer stay

@@ -1,11 +1,10 @@
 use aws_sdk_ssm::{Client, types::Parameter};
-
 use futures_util::future::join_all;
 
 use super::SsmOptions;
 use crate::parameters::{
     BatchProvider, Fetched, ParameterProvider, ProviderError,
-    by_names::{Answers, in_order},
+    answers::{Answers, in_order},
     map::below,
     sdk::{read_failed, unreadable},
 };
@@ -107,7 +106,7 @@ impl ParameterProvider for SsmProvider {
                 let name = parameter.name.ok_or_else(unreadable)?;
                 let value = fetched(parameter.value, parameter.version)?;
                 let below = below(&name, path).unwrap_or(name.trim_start_matches('/'));
-                values.push((below.to_owned(), value));
+                values.push((below.to_owned(), value.name(name)));
             }
         }
         // The pages end early if one is like that before it.
