@@ -5,16 +5,14 @@
 //! what the outbox sends.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     aws,
     config::ResourceName,
-    event::Envelope,
-    store::{BoxError, StoreError},
+    event::{Envelope, StoredEvent},
+    store::StoreError,
 };
-
-const EVENT: &str = "event";
 
 /// Returns the write of a new event: a version of an aggregate is written once.
 pub(crate) fn put<P: Serialize>(
@@ -37,25 +35,39 @@ pub(crate) fn put<P: Serialize>(
             "occurred_at",
             AttributeValue::S(event.occurred_at.to_string()),
         )
-        .item(EVENT, AttributeValue::S(json))
+        .item("event", AttributeValue::S(json))
         .condition_expression("attribute_not_exists(aggregate_id)")
         .build()
         .map_err(aws::failed)
 }
 
-/// Returns the envelope in an item, as it was stored.
-pub(crate) fn envelope(item: serde_dynamo::Item) -> Result<Vec<u8>, BoxError> {
-    match item.into_inner().remove(EVENT) {
-        Some(serde_dynamo::AttributeValue::S(json)) => Ok(json.into_bytes()),
-        Some(_) => Err(format!("the item's attribute `{EVENT}` is no text").into()),
-        None => Err(format!("the item has no attribute `{EVENT}`").into()),
+/// An event's item, as far as its readers look at it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct EventItem {
+    pub(crate) event: EventText,
+}
+
+/// An event, and the text that it was read from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct EventText {
+    pub(crate) json: String,
+    pub(crate) envelope: StoredEvent,
+}
+
+impl TryFrom<String> for EventText {
+    type Error = serde_json::Error;
+
+    fn try_from(json: String) -> Result<Self, Self::Error> {
+        let envelope = json.parse()?;
+        Ok(Self { json, envelope })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{event::StoredEvent, tests::order_placed};
+    use crate::tests::order_placed;
 
     #[test]
     fn an_event_is_read_as_it_was_written() {
@@ -64,11 +76,12 @@ mod tests {
         let put = put(&"event-store".parse().unwrap(), &event).unwrap();
         assert_eq!(put.table_name, "event-store");
         assert_eq!(put.item["version"], AttributeValue::N("3".to_owned()));
-        let envelope = envelope(put.item.into()).unwrap();
-        let read: StoredEvent = serde_json::from_slice(&envelope).unwrap();
+        let read: EventItem = serde_dynamo::from_item(put.item).unwrap();
+        let written = serde_json::to_string(&event).unwrap();
+        assert_eq!(read.event.json, written);
         assert_eq!(
-            serde_json::to_value(read).unwrap(),
-            serde_json::to_value(event).unwrap()
+            serde_json::to_string(&read.event.envelope).unwrap(),
+            written
         );
     }
 }

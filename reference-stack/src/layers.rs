@@ -9,7 +9,6 @@ use std::convert::Infallible;
 
 use axum::{Router, response::Response};
 use lambda_http::{Body, IntoResponse, Request, RequestExt, request::RequestContext};
-use lambda_runtime::LambdaEvent;
 use powertools::{
     Env, Observability, ObservabilityLayer,
     classify::ByStatus,
@@ -46,8 +45,8 @@ pub fn observe_http(env: &Env, metrics: MetricsLayer) -> HttpObservability {
 
 /// Returns the observability of a consumer of a stream's batches.
 ///
-/// It has no correlation id of its own: every record has another, see [`crate::stream`]. It does
-/// not fail either: it answers with the records that failed.
+/// It has no correlation id of its own: every record has another, see [`crate::stream`]. It fails
+/// only when all records of a batch do; otherwise it answers with those that failed.
 pub fn observe_consumer(env: &Env, metrics: MetricsLayer) -> Observability {
     Observability::from_env(env).with_metrics(always_recorded(metrics).remaining_time_metric(true))
 }
@@ -74,29 +73,6 @@ pub fn http(
         .service(routes)
 }
 
-/// Returns a consumer of a stream's batches, observed.
-pub fn consumer<T, R, H, F>(
-    observability: ObservabilityLayer,
-    handle: H,
-) -> impl Service<LambdaEvent<T>, Response = R, Error = Infallible, Future: Send + 'static>
-+ Clone
-+ Send
-+ 'static
-where
-    T: 'static,
-    R: Send + 'static,
-    H: Fn(LambdaEvent<T>) -> F + Clone + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
-{
-    ServiceBuilder::new()
-        .layer(observability)
-        .service_fn(move |event| {
-            let answer = handle(event);
-            // Boxed, or the type that `main` awaits nests deeper than the compiler looks.
-            Box::pin(async { Ok(answer.await) })
-        })
-}
-
 fn api_gateway_request_id(request: &Request) -> Option<String> {
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV1(context) => context.request_id.clone(),
@@ -115,7 +91,7 @@ mod tests {
     use std::{sync::LazyLock, time::Duration};
 
     use lambda_http::tower::ServiceExt;
-    use lambda_runtime::Context;
+    use lambda_runtime::{Context, LambdaEvent};
     use powertools::{
         logging::Logger,
         testing::{self, Captured, CapturedTraces},
@@ -292,10 +268,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_an_invocation_recorded_is_out_before_it_is_ended() {
         let metrics = Captured::default();
-        let observability = observe_consumer(&Env::default(), metrics_layer(&metrics)).into_layer();
-        let consumer = consumer(observability, |_: LambdaEvent<()>| {
-            std::future::pending::<()>()
-        });
+        let consumer = ServiceBuilder::new()
+            .layer(observe_consumer(&Env::default(), metrics_layer(&metrics)).into_layer())
+            .service_fn(|_: LambdaEvent<()>| std::future::pending::<Result<(), Infallible>>());
         let event = LambdaEvent::new((), context());
         let timeout = tokio::time::timeout(Duration::from_secs(30), consumer.oneshot(event));
         let is_out = async {
@@ -308,13 +283,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumer_answers_with_what_its_handler_returns() {
+    async fn a_consumer_tells_how_much_time_was_left() {
         let metrics = Captured::default();
-        let observability = observe_consumer(&Env::default(), metrics_layer(&metrics));
-        let consumer = consumer(
-            observability.into_layer(),
-            |event: LambdaEvent<u32>| async move { event.payload + 1 },
-        );
+        let consumer = ServiceBuilder::new()
+            .layer(observe_consumer(&Env::default(), metrics_layer(&metrics)).into_layer())
+            .service_fn(|event: LambdaEvent<u32>| {
+                std::future::ready(Ok::<_, Infallible>(event.payload + 1))
+            });
         let event = LambdaEvent::new(1, context());
         assert_eq!(consumer.oneshot(event).await, Ok(2));
         let remaining = at_the_end(&metrics)["RemainingTime"].as_f64().unwrap();

@@ -1,14 +1,19 @@
 //! What the tests of several modules need.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use lambda_runtime::LambdaEvent;
 use powertools::{
-    Env, env,
+    Env,
+    batch::{BatchError, BatchEvent, BatchResponse},
+    env,
     logging::Logger,
     metrics::MetricsLayer,
     testing::{self, Captured},
 };
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
+
+use crate::stream::EventError;
 
 /// The lines that the running thread logs, as a function would write them.
 pub(crate) struct Logs {
@@ -44,8 +49,45 @@ pub(crate) fn metrics_layer(output: &Captured) -> MetricsLayer {
 }
 
 /// A batch as the runtime hands it to a function: 30 s are left.
-pub(crate) fn invocation<T>(batch: T) -> LambdaEvent<T> {
-    LambdaEvent::new(batch, testing::context("invocation-1"))
+pub(crate) fn invocation(records: &[Value]) -> LambdaEvent<BatchEvent> {
+    let event = json!({ "Records": records }).to_string();
+    LambdaEvent::new(
+        serde_json::from_str(&event).unwrap(),
+        testing::context("invocation-1"),
+    )
+}
+
+/// A record of Kinesis as Lambda hands it over.
+pub(crate) fn kinesis_record(sequence_number: usize, key: &str, data: impl AsRef<[u8]>) -> Value {
+    json!({
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": key,
+            "sequenceNumber": sequence_number.to_string(),
+            "data": BASE64_STANDARD.encode(data),
+            "approximateArrivalTimestamp": 1_545_084_650.987,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": format!("shardId-000000000006:{sequence_number}"),
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/lambda-role",
+        "awsRegion": "eu-west-1",
+        "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/order-events",
+    })
+}
+
+/// What a consumer says of a batch: the sequence numbers of the records that failed. If all did, the
+/// invocation has, and Lambda takes it for the same.
+pub(crate) fn failures(
+    answer: &Result<BatchResponse, BatchError<EventError>>,
+    records: &[Value],
+) -> Vec<String> {
+    match answer {
+        Ok(response) => response.failures().map(ToString::to_string).collect(),
+        Err(BatchError::AllFailed { .. }) => (1..=records.len()).map(|it| it.to_string()).collect(),
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 /// The envelope of an order that was placed; `name` makes it another order for another letter.

@@ -9,9 +9,8 @@ use powertools::trace::AwsSdkInterceptor;
 use crate::store::{BoxError, StoreError};
 
 /// The longest that one call takes, with all its attempts. API Gateway waits 29 s, so that a caller
-/// of the HTTP functions hears what failed; a consumer begins no call that it might not see end, see
-/// [`crate::stream`].
-pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
+/// of the HTTP functions hears what failed.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 3;

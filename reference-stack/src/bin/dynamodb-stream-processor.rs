@@ -8,6 +8,7 @@ use reference_stack::{
     layers,
     outbox::{KinesisEventStream, Outbox},
 };
+use tower::ServiceBuilder;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -17,9 +18,8 @@ async fn main() -> Result<(), Error> {
 
     let kinesis = aws::kinesis(&aws::load_config().await);
     let outbox = Outbox::new(KinesisEventStream::new(kinesis, config.order_events_stream));
-    let consumer = layers::consumer(observability, move |batch| {
-        let outbox = outbox.clone();
-        async move { outbox.handle(batch).await }
-    });
+    let consumer = ServiceBuilder::new()
+        .layer(observability)
+        .service(outbox.into_service());
     lambda_runtime::run_concurrent(consumer).await
 }

@@ -8,6 +8,7 @@ use reference_stack::{
     layers,
     projections::{DynamoDbOrderSummaryStore, OrderStreamProcessor, OrderSummaries},
 };
+use tower::ServiceBuilder;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -18,9 +19,8 @@ async fn main() -> Result<(), Error> {
     let dynamodb = aws::dynamodb(&aws::load_config().await);
     let store = DynamoDbOrderSummaryStore::new(dynamodb, config.projections_table);
     let processor = OrderStreamProcessor::new(OrderSummaries::new(store));
-    let consumer = layers::consumer(observability, move |batch| {
-        let processor = processor.clone();
-        async move { processor.handle(batch).await }
-    });
+    let consumer = ServiceBuilder::new()
+        .layer(observability)
+        .service(processor.into_service());
     lambda_runtime::run_concurrent(consumer).await
 }

@@ -1,14 +1,18 @@
-use aws_lambda_events::{
-    dynamodb::{Event, EventRecord},
-    streams::DynamoDbEventResponse,
-};
 use lambda_runtime::LambdaEvent;
-
-use super::{EventStream, Message, publish};
-use crate::{
-    event_store,
-    stream::{Delivery, Failures, Record, last_start, report},
+use powertools::batch::{
+    AfterFailure, BatchError, BatchEvent, BatchLayer, BatchResponse, Change, DecodeError,
+    DynamoDbRecord, EventName, Record, UndecodableRecord,
 };
+use serde::Deserialize;
+use tower::{Service, ServiceBuilder};
+
+use super::{EventStream, Message};
+use crate::{
+    event_store::EventItem,
+    stream::{EventError, in_span},
+};
+
+type ItemRecord = Record<Change<EventItem>, DynamoDbRecord>;
 
 /// The consumer of the event store's stream.
 #[derive(Clone, Debug)]
@@ -16,72 +20,78 @@ pub struct Outbox<S> {
     stream: S,
 }
 
-impl<S: EventStream> Outbox<S> {
+impl<S: EventStream + Clone> Outbox<S> {
     /// Makes an outbox that sends to `stream`.
     pub const fn new(stream: S) -> Self {
         Self { stream }
     }
 
-    /// Sends the new events of a batch, and answers with the records that failed.
+    /// Returns the service for a batch of the event store's stream: it sends the new events, one
+    /// after the other, and answers with the records that failed.
     ///
     /// See [`crate::stream`] for what that leads to.
-    pub async fn handle(&self, batch: LambdaEvent<Event>) -> DynamoDbEventResponse {
-        let last_start = last_start(&batch.context);
-        let opened: Vec<_> = batch
-            .payload
-            .records
-            .into_iter()
-            .filter_map(record)
-            .map(Delivery::open)
-            .collect();
-        let messages: Vec<_> = opened.iter().flatten().map(message).collect();
-        let outcomes = publish(&self.stream, &messages, last_start).await;
-        let mut outcomes = outcomes.into_iter();
+    pub fn into_service(
+        self,
+    ) -> impl Service<
+        LambdaEvent<BatchEvent>,
+        Response = BatchResponse,
+        Error = BatchError<EventError>,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static {
+        // No concurrency: the layer would keep the order of each item, and here every event is one.
+        let batch = BatchLayer::dynamodb()
+            .after_failure(AfterFailure::Stop)
+            .on_undecodable(pass_over_unless_new)
+            .with_trace_header(|record: &ItemRecord| {
+                let item = record.payload.new.as_ref()?;
+                item.event.envelope.trace_header.clone()
+            })
+            .metrics(true);
+        ServiceBuilder::new()
+            .layer(batch)
+            .service_fn(move |record| {
+                let outbox = self.clone();
+                async move { outbox.send(record).await }
+            })
+    }
 
-        let mut failures = Failures::default();
-        for opened in opened {
-            let Delivery {
-                sequence_number,
-                span,
-                ..
-            } = match opened {
-                Ok(delivery) => delivery,
-                Err(sequence_number) => {
-                    failures.push(sequence_number);
-                    continue;
-                }
-            };
-            let outcome = outcomes.next().expect("every message has an outcome");
-            span.in_scope(|| match outcome {
-                Ok(()) => tracing::info!("event published"),
-                Err(error) => {
-                    report(&error);
-                    failures.push(sequence_number);
-                }
-            });
-        }
-        failures.into()
+    /// Sends an item's event on, if it is new. It is when its item is: events are never changed, and
+    /// one that is deleted (an operator's correction, say) was sent long ago.
+    async fn send(&self, record: ItemRecord) -> Result<(), EventError> {
+        let (EventName::Insert, Some(item)) = (record.source.event_name, record.payload.new) else {
+            tracing::debug!(event_name = ?record.source.event_name, "record ignored");
+            return Ok(());
+        };
+        let event = &item.event.envelope;
+        let message = Message {
+            partition_key: event.aggregate_id.clone(),
+            data: item.event.json.into_bytes(),
+        };
+        in_span(event, async {
+            self.stream.put(message).await?;
+            tracing::info!("event published");
+            Ok(())
+        })
+        .await
     }
 }
 
-fn message(delivery: &Delivery) -> Message {
-    Message {
-        partition_key: delivery.event.aggregate_id.clone(),
-        data: delivery.json.clone(),
+/// What is in an item that is no new event does not matter: least of all when it is deleted because
+/// nobody can read it.
+async fn pass_over_unless_new(record: UndecodableRecord) -> Result<(), DecodeError> {
+    #[derive(Deserialize)]
+    struct Raw {
+        #[serde(rename = "eventName")]
+        event_name: EventName,
     }
-}
-
-/// An event is new when its item is: events are never changed, and one that is deleted (an
-/// operator's correction, say) was sent long ago.
-fn record(record: EventRecord) -> Option<Record> {
-    if record.event_name != "INSERT" {
-        tracing::debug!(event_name = record.event_name, "record ignored");
-        return None;
+    match serde_json::from_str(record.raw.get()) {
+        Ok(Raw {
+            event_name: EventName::Modify | EventName::Remove,
+        }) => Ok(()),
+        _ => Err(record.error),
     }
-    Some(Record {
-        sequence_number: record.change.sequence_number.unwrap_or_default(),
-        json: event_store::envelope(record.change.new_image),
-    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,6 @@
-use aws_sdk_kinesis::{
-    Client,
-    primitives::Blob,
-    types::{PutRecordsRequestEntry, PutRecordsResultEntry},
-};
+use aws_sdk_kinesis::{Client, primitives::Blob};
 
-use super::{EventStream, Message, Rejected};
+use super::{EventStream, Message};
 use crate::{aws, config::ResourceName, store::StoreError};
 
 /// The Kinesis stream `order-events`.
@@ -23,35 +19,15 @@ impl KinesisEventStream {
 }
 
 impl EventStream for KinesisEventStream {
-    async fn put(&self, messages: &[&Message]) -> Result<Vec<Result<(), Rejected>>, StoreError> {
-        let entries = messages.iter().map(|message| {
-            PutRecordsRequestEntry::builder()
-                .partition_key(&message.partition_key)
-                .data(Blob::new(message.data.clone()))
-                .build()
-                .map_err(aws::failed)
-        });
-        let output = self
-            .client
-            .put_records()
+    async fn put(&self, message: Message) -> Result<(), StoreError> {
+        self.client
+            .put_record()
             .stream_name(self.name.as_str())
-            .set_records(Some(entries.collect::<Result<_, _>>()?))
+            .partition_key(message.partition_key)
+            .data(Blob::new(message.data))
             .send()
             .await
             .map_err(aws::store_error)?;
-        let outcomes: Vec<_> = output.records().iter().map(outcome).collect();
-        if outcomes.len() == messages.len() {
-            Ok(outcomes)
-        } else {
-            Err(aws::failed("the stream did not answer for every message"))
-        }
+        Ok(())
     }
-}
-
-fn outcome(entry: &PutRecordsResultEntry) -> Result<(), Rejected> {
-    entry.error_code().map_or(Ok(()), |code| {
-        Err(Rejected {
-            code: code.to_owned(),
-        })
-    })
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{EventStream, Message, Rejected};
+use super::{EventStream, Message};
 use crate::store::StoreError;
 
 /// A stream in memory; clones share it.
@@ -21,9 +21,9 @@ impl MemoryEventStream {
 }
 
 impl EventStream for MemoryEventStream {
-    async fn put(&self, messages: &[&Message]) -> Result<Vec<Result<(), Rejected>>, StoreError> {
+    async fn put(&self, message: Message) -> Result<(), StoreError> {
         let mut stream = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.extend(messages.iter().copied().cloned());
-        Ok(vec![Ok(()); messages.len()])
+        stream.push(message);
+        Ok(())
     }
 }

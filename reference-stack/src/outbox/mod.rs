@@ -13,11 +13,9 @@
 mod consumer;
 mod kinesis;
 mod memory;
-mod publish;
 mod stream;
 
 pub use consumer::Outbox;
 pub use kinesis::KinesisEventStream;
 pub use memory::MemoryEventStream;
-pub use publish::{PublishError, publish};
-pub use stream::{EventStream, MAX_PUT_BYTES, MAX_PUT_MESSAGES, Message, Rejected};
+pub use stream::{EventStream, Message};

@@ -1,16 +1,21 @@
-use aws_lambda_events::{
-    kinesis::{KinesisEvent, KinesisEventRecord},
-    streams::KinesisEventResponse,
-};
 use jiff::Timestamp;
 use lambda_runtime::LambdaEvent;
+use powertools::batch::{
+    AfterFailure, BatchError, BatchEvent, BatchLayer, BatchResponse, KinesisRecord, Record,
+};
+use tower::{Service, ServiceBuilder};
 
 use super::{Change, OrderSummaries, OrderSummaryStore, ProjectionError};
 use crate::{
     event::StoredEvent,
     metrics::ORDER_PROCESSING_TIME,
-    stream::{EventHandler, Record, RecordError, for_each, last_start},
+    stream::{EventError, in_span},
 };
+
+/// How many events of one batch are projected at the same time.
+const CONCURRENCY: usize = 8;
+
+type EventRecord = Record<StoredEvent, KinesisRecord>;
 
 /// The consumer of the Kinesis stream `order-events`.
 #[derive(Clone, Debug)]
@@ -19,7 +24,7 @@ pub struct OrderStreamProcessor<S> {
     now: fn() -> Timestamp,
 }
 
-impl<S: OrderSummaryStore> OrderStreamProcessor<S> {
+impl<S: OrderSummaryStore + Clone> OrderStreamProcessor<S> {
     /// Makes a processor that keeps one projection.
     pub const fn new(summaries: OrderSummaries<S>) -> Self {
         Self {
@@ -28,18 +33,37 @@ impl<S: OrderSummaryStore> OrderStreamProcessor<S> {
         }
     }
 
-    /// Projects the events of a batch, and answers with the records that failed.
+    /// Returns the service for a batch of the stream: it projects the events, those of one order in
+    /// their order, and answers with the records that failed.
     ///
     /// See [`crate::stream`] for what that leads to.
-    pub async fn handle(&self, batch: LambdaEvent<KinesisEvent>) -> KinesisEventResponse {
-        let last_start = last_start(&batch.context);
-        let records = batch.payload.records.into_iter().map(record).collect();
-        for_each(records, last_start, self).await.into()
+    pub fn into_service(
+        self,
+    ) -> impl Service<
+        LambdaEvent<BatchEvent>,
+        Response = BatchResponse,
+        Error = BatchError<EventError>,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static {
+        let batch = BatchLayer::kinesis()
+            .concurrency(CONCURRENCY)
+            .after_failure(AfterFailure::Stop)
+            .with_trace_header(|record: &EventRecord| record.payload.trace_header.clone())
+            .metrics(true);
+        ServiceBuilder::new()
+            .layer(batch)
+            .service_fn(move |record: EventRecord| {
+                let processor = self.clone();
+                async move {
+                    let event = &record.payload;
+                    in_span(event, processor.project(event)).await
+                }
+            })
     }
-}
 
-impl<S: OrderSummaryStore> EventHandler for OrderStreamProcessor<S> {
-    async fn handle(&self, event: &StoredEvent) -> Result<(), RecordError> {
+    async fn project(&self, event: &StoredEvent) -> Result<(), EventError> {
         match self.summaries.project(event).await? {
             Change::Applied => {
                 let took = (self.now)().duration_since(event.occurred_at);
@@ -51,26 +75,19 @@ impl<S: OrderSummaryStore> EventHandler for OrderStreamProcessor<S> {
             Change::Stale => tracing::info!("order summary is as new already"),
             Change::Gap => {
                 let missing = "an earlier event of the order is not in its summary";
-                return Err(RecordError::Failed(missing.into()));
+                return Err(EventError::Failed(missing.into()));
             }
         }
         Ok(())
     }
 }
 
-impl From<ProjectionError> for RecordError {
+impl From<ProjectionError> for EventError {
     fn from(error: ProjectionError) -> Self {
         match error {
             ProjectionError::Unreadable(error) => Self::Failed(error.into()),
             ProjectionError::Store(error) => error.into(),
         }
-    }
-}
-
-fn record(record: KinesisEventRecord) -> Record {
-    Record {
-        sequence_number: record.kinesis.sequence_number,
-        json: Ok(record.kinesis.data.0),
     }
 }
 
