@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 use aws_sdk_apigateway::types::IntegrationType;
 use aws_sdk_dynamodb::types::{
@@ -59,7 +60,7 @@ pub(crate) async fn deploy(
                 tokio::task::spawn_blocking(move || package(function.name, &binary, &packages))
                     .await
                     .map_err(Error::aws("pack a function"))??;
-            create_function(&clients, function, package).await
+            deploy_function(&clients, function, package).await
         });
     }
     while let Some(result) = tasks.join_next().await {
@@ -164,16 +165,33 @@ async fn table_stream(clients: &Clients, table: &str) -> Result<String, Error> {
     arn.ok_or("the table has none").map_err(Error::aws(action))
 }
 
-async fn create_function(
+/// Creates a function of the stack; answers its name.
+async fn deploy_function(
     clients: &Clients,
     function: &Function,
     package: Vec<u8>,
 ) -> Result<&'static str, Error> {
-    let environment = COMMON_ENVIRONMENT
-        .iter()
-        .chain(function.environment)
-        .chain(&[("POWERTOOLS_SERVICE_NAME", function.name)])
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+    let environment = COMMON_ENVIRONMENT.iter().chain(function.environment);
+    let environment = environment
+        .copied()
+        .chain([("POWERTOOLS_SERVICE_NAME", function.name)]);
+    let (name, timeout, memory) = (function.name, function.timeout, function.memory);
+    create_function(clients, name, timeout, memory, environment, package).await?;
+    Ok(name)
+}
+
+/// Creates a function of a binary, packed.
+pub(crate) async fn create_function(
+    clients: &Clients,
+    name: &str,
+    timeout: Duration,
+    memory: i32,
+    environment: impl IntoIterator<Item = (&str, &str)>,
+    package: Vec<u8>,
+) -> Result<(), Error> {
+    let environment = environment
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect::<HashMap<_, _>>();
     let architecture = if cfg!(target_arch = "aarch64") {
         Architecture::Arm64
@@ -183,13 +201,13 @@ async fn create_function(
     clients
         .lambda
         .create_function()
-        .function_name(function.name)
+        .function_name(name)
         .runtime(Runtime::Providedal2023)
         .handler("bootstrap")
         .architectures(architecture)
-        .role(format!("arn:aws:iam::{ACCOUNT}:role/{}", function.name))
-        .timeout(i32::try_from(function.timeout.as_secs()).unwrap_or(i32::MAX))
-        .memory_size(function.memory)
+        .role(format!("arn:aws:iam::{ACCOUNT}:role/{name}"))
+        .timeout(i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX))
+        .memory_size(memory)
         .environment(
             Environment::builder()
                 .set_variables(Some(environment))
@@ -199,11 +217,8 @@ async fn create_function(
         .code(FunctionCode::builder().zip_file(Blob::new(package)).build())
         .send()
         .await
-        .map_err(Error::aws(format!(
-            "deploy the function `{}`",
-            function.name
-        )))?;
-    Ok(function.name)
+        .map_err(Error::aws(format!("deploy the function `{name}`")))?;
+    Ok(())
 }
 
 /// Makes a REST API whose methods hand the whole request to a function; answers its id.

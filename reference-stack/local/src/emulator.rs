@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 
-use crate::clients;
+use crate::clients::{self, Clients};
+use crate::deploy::create_function;
 use crate::error::Error;
-use crate::functions::Workspace;
+use crate::functions::{Workspace, package};
 use crate::http::HttpClient;
 use crate::process::{Supervised, install_script};
 use crate::progress::Progress;
@@ -69,6 +70,8 @@ pub struct Emulator {
     log: PathBuf,
     /// What its health report calls its edition: tells it from another emulator that took the port in between.
     edition: String,
+    /// Where packed functions are kept from one run to the next.
+    packages: PathBuf,
     /// Says that the folder of this run is in use.
     _run: File,
 }
@@ -94,6 +97,35 @@ impl Emulator {
     /// What clients of the AWS SDK are made of that talk to it.
     pub fn sdk_config(&self) -> SdkConfig {
         clients::config(&self.endpoint)
+    }
+
+    /// The clients that [`Mapping`](crate::mapping::Mapping) takes.
+    pub fn clients(&self) -> Clients {
+        Clients::new(&self.endpoint)
+    }
+
+    /// Makes a binary a function of this name, with 256 MiB and half a minute for an invocation.
+    ///
+    /// # Errors
+    /// The binary cannot be read, or the emulator does not take it.
+    pub async fn deploy(
+        &self,
+        name: &str,
+        binary: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        let (binary, packages) = (binary.to_owned(), self.packages.clone());
+        let pack = move || {
+            // Several functions may be made of one binary.
+            let file = binary.file_name().unwrap_or_default().to_string_lossy();
+            package(&file, &binary, &packages)
+        };
+        let package = tokio::task::spawn_blocking(pack)
+            .await
+            .map_err(Error::aws("pack a function"))??;
+        let environment = environment.iter().copied();
+        let (timeout, memory) = (Duration::from_secs(30), 256);
+        create_function(&self.clients(), name, timeout, memory, environment, package).await
     }
 
     /// Starts an emulator on a free port of the loopback interface and waits until it is healthy.
@@ -164,6 +196,7 @@ impl Emulator {
             endpoint,
             log,
             edition,
+            packages: folder.join("packages"),
             _run: lock,
         })
     }

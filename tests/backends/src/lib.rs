@@ -9,11 +9,14 @@
 //!
 //! | file | of the library | service |
 //! |---|---|---|
+//! | `batch.rs` | `batch`, `batch::SqsActions`, `batch::LargeMessages` | Lambda's event source mappings of SQS, Kinesis and DynamoDB streams; SQS; S3 |
 //! | `metrics.rs` | `metrics::cloudwatch` | CloudWatch |
 //! | `parameters_appconfig.rs` | `parameters::appconfig` | AppConfig |
 //! | `parameters_dynamodb.rs` | `parameters::dynamodb` | DynamoDB |
 //! | `parameters_secrets_manager.rs` | `parameters::secrets_manager` | Secrets Manager |
 //! | `parameters_ssm.rs` | `parameters::ssm` | Systems Manager |
+//!
+//! The function that `batch.rs` has mapped to its queues and streams is `src/bin/batch-function.rs`.
 //!
 //! A test asks for the [`emulator`], makes clients of its configuration, and takes names that no
 //! other test takes: a namespace, a table, a parameter's path.
