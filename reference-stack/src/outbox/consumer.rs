@@ -53,7 +53,8 @@ impl<S: EventStream + Clone> Outbox<S> {
             .layer(batch)
             .service_fn(move |record| {
                 let outbox = self.clone();
-                async move { outbox.send(record).await }
+                // Boxed, or the types of all that awaits it nest deeper than the compiler looks.
+                Box::pin(async move { outbox.send(record).await })
             })
     }
 

@@ -56,10 +56,11 @@ impl<S: OrderSummaryStore + Clone> OrderStreamProcessor<S> {
             .layer(batch)
             .service_fn(move |record: EventRecord| {
                 let processor = self.clone();
-                async move {
+                // Boxed, or the types of all that awaits it nest deeper than the compiler looks.
+                Box::pin(async move {
                     let event = &record.payload;
                     in_span(event, processor.project(event)).await
-                }
+                })
             })
     }
 

@@ -226,7 +226,7 @@ async fn its_trace(cloud: &Cloud, correlation_id: &str, header: &str) {
         let name = &segment.segment.as_ref().unwrap().name;
         assert!(CONSUMERS.contains(&name.as_str()), "{tree}");
         let spans: Vec<_> = segments_of(&segment.children).collect();
-        assert_eq!(spans, ["handle event"], "{tree}");
+        assert_eq!(spans, ["record"], "{tree}");
     }
     for segment in cloud.xray().segments() {
         assert_valid(XRAY, &segment.document);

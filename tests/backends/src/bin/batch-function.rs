@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use lambda_runtime::{Diagnostic, Error};
 use powertools::batch::{
@@ -110,7 +111,7 @@ impl Journal {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = aws_config::load_from_env().await;
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
     let journal = Journal {
         client: aws_sdk_dynamodb::Client::new(&config),
         table: std::env::var("JOURNAL_TABLE")?,
