@@ -24,7 +24,7 @@ struct Input<'a> {
 
 impl Input<'_> {
     fn document(&self) -> Result<FlagDocument, Failure> {
-        FlagDocument::parse(self.schema.get()).map_err(failure)
+        FlagDocument::parse(self.schema.get()).map_err(|errors| failure(&errors))
     }
 
     fn context(&self) -> Result<EvaluationContext, Failure> {
@@ -54,8 +54,8 @@ pub(super) fn enabled(json: &RawValue) -> Result<Box<RawValue>, Failure> {
     output(&document.enabled(&context, input.now()))
 }
 
-fn failure(errors: SchemaErrors) -> Failure {
-    for problem in &errors {
+fn failure(errors: &SchemaErrors) -> Failure {
+    for problem in errors {
         eprintln!("{problem}");
     }
     Failure("SchemaValidation")
