@@ -68,7 +68,7 @@ impl Tested {
             .deploy(self.name, Path::new(FUNCTION), &variables);
         deployed.await.unwrap();
         let lambda = &self.clients.lambda;
-        let empty = aws_sdk_lambda::primitives::Blob::new(r#"{"Records":[]}"#);
+        let empty = Blob::new(r#"{"Records":[]}"#);
         let request = lambda.invoke().function_name(self.name).payload(empty);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.function_error, None, "{answer:?}");

@@ -105,7 +105,7 @@ async fn the_processing_time_is_recorded_once_an_event() {
     let (failed, mut times) = handle_measured(store.clone(), &records(&events)).await;
     assert_eq!((failed, times.len()), (NONE.to_vec(), 1));
     let times = times[0].as_array_mut().unwrap();
-    times.sort_by_key(|time| time.as_u64());
+    times.sort_by_key(Value::as_u64);
     assert_eq!(*times, [json!(0), json!(1500)]);
 
     let (failed, times) = handle_measured(store, &records(&[event])).await;
