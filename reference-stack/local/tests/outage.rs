@@ -14,6 +14,9 @@ const STREAM: &str = "order-events";
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_stream_loses_no_event() {
     let cloud = Cloud::start(Options::new()).await.unwrap();
+    // It is being read when it goes.
+    let processor = cloud.mapping("order-stream-processor").unwrap();
+    processor.settled().await.unwrap();
     let kinesis = &cloud.clients().kinesis;
     let request = kinesis.delete_stream().stream_name(STREAM);
     request.send().await.unwrap();

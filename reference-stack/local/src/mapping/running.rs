@@ -14,7 +14,7 @@ use super::invoke::Invoker;
 use super::on_failure::FailureSink;
 use super::poller::{Ended, Poller};
 use super::settings::{Settings, backoff};
-use super::source::{Position, Shard, ShardSource};
+use super::source::{Position, Shard, ShardSource, SourceError};
 use super::status::{Board, Status};
 use super::time::Clock;
 
@@ -185,6 +185,9 @@ impl<S: ShardSource, I: Invoker, F: FailureSink> Supervisor<S, I, F> {
                 Err(error) => {
                     errors = errors.saturating_add(1);
                     shared.board.error(&error);
+                    if matches!(error, SourceError::Gone) {
+                        self.forget_finished();
+                    }
                     backoff(errors)
                 }
             };
@@ -200,6 +203,15 @@ impl<S: ShardSource, I: Invoker, F: FailureSink> Supervisor<S, I, F> {
         while let Some(ended) = self.pollers.join_next().await {
             self.ended(ended);
         }
+    }
+
+    /// The stream is gone. Should there be another of its name, its shards are called the same.
+    fn forget_finished(&mut self) {
+        self.shards
+            .retain(|_, state| !matches!(state, State::Finished));
+        self.shared
+            .board
+            .update(|status| status.shards.retain(|_, shard| !shard.finished));
     }
 
     fn take_in(&mut self, shards: Vec<Shard>) {

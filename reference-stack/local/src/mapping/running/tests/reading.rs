@@ -170,3 +170,20 @@ async fn a_shard_that_vanishes_ends_after_what_was_read_of_it() {
     assert!(status.shards["shard-0"].finished);
     drop(running);
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_stream_of_the_same_name_is_read_from_its_beginning() {
+    let world = world();
+    world.stream.put("shard-0", 0..2);
+    let running = world.start();
+    running.settled().await.unwrap();
+    world.stream.delete();
+    running
+        .wait_until(|status| status.shards.is_empty())
+        .await
+        .unwrap();
+    world.stream.put("shard-0", 2..4);
+    running.settled().await.unwrap();
+    assert_eq!(world.function.calls(), [numbers(0..2), numbers(2..4)]);
+    drop(running);
+}

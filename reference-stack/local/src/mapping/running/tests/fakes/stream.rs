@@ -24,6 +24,7 @@ pub(in super::super) struct Stream(Arc<Mutex<StreamState>>);
 struct StreamState {
     clock: Clock,
     shards: BTreeMap<String, ShardState>,
+    is_deleted: bool,
     faults: Vec<Fault>,
     /// Iterators of older generations have expired.
     generation: usize,
@@ -48,6 +49,7 @@ impl Stream {
         Self(Arc::new(Mutex::new(StreamState {
             clock,
             shards: BTreeMap::new(),
+            is_deleted: false,
             faults: Vec::new(),
             generation: 0,
             empty_pages: 0,
@@ -72,7 +74,9 @@ impl Stream {
 
     pub(in super::super) fn create_child(&self, shard: &str, parents: &[&str]) {
         let parents = parents.iter().map(|&parent| parent.to_owned()).collect();
-        self.state().shards.insert(
+        let mut state = self.state();
+        state.is_deleted = false;
+        state.shards.insert(
             shard.to_owned(),
             ShardState {
                 parents,
@@ -84,6 +88,7 @@ impl Stream {
     pub(in super::super) fn put(&self, shard: &str, records: impl IntoIterator<Item = u64>) {
         let mut state = self.state();
         let now = state.clock.now();
+        state.is_deleted = false;
         state
             .shards
             .entry(shard.to_owned())
@@ -94,6 +99,13 @@ impl Stream {
 
     pub(in super::super) fn close(&self, shard: &str) {
         self.state().shards.get_mut(shard).unwrap().closed = true;
+    }
+
+    /// The stream is gone with all its shards, until there is one again.
+    pub(in super::super) fn delete(&self) {
+        let mut state = self.state();
+        state.shards.clear();
+        state.is_deleted = true;
     }
 
     pub(in super::super) fn remove(&self, shard: &str) {
@@ -152,6 +164,9 @@ impl ShardSource for Stream {
     async fn shards(&self) -> Result<Vec<Shard>, SourceError> {
         let mut state = self.state();
         state.check(Fault::List)?;
+        if state.is_deleted {
+            return Err(SourceError::Gone);
+        }
         let shards = state.shards.iter();
         Ok(shards
             .map(|(id, shard)| Shard {
