@@ -160,6 +160,18 @@ mod what_is_kept {
     }
 
     #[tokio::test]
+    async fn a_forced_fetch_with_a_max_age_of_zero_is_not_kept_either() {
+        let (_, provider, parameters) = parameters();
+        let forced = || parameters.get(NAME).max_age(Duration::ZERO).force_fetch();
+        forced().await.unwrap();
+        text(&parameters).await.unwrap();
+        assert_eq!(provider.calls(), 2);
+        provider.set(NAME, "second");
+        assert_eq!(forced().await.unwrap().as_str().unwrap(), "second");
+        assert_eq!(text_at_once(&parameters), "first");
+    }
+
+    #[tokio::test]
     async fn a_forced_fetch_looks_past_the_cache_and_fills_it() {
         let (_, provider, parameters) = parameters();
         text(&parameters).await.unwrap();
@@ -341,6 +353,68 @@ mod what_is_kept {
         clock.advance(10 * SECOND + Duration::from_nanos(1));
         provider.set(NAME, "third");
         assert_eq!(text(&parameters).await.unwrap(), "third");
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_does_not_exist_is_looked_for_again_in_the_background() {
+        let (clock, provider, parameters) = parameters();
+        let parameters = parameters
+            .cache_not_found(10 * SECOND)
+            .refresh_in_background(20 * SECOND);
+        let missing_at_once = || {
+            let error = text(&parameters).now_or_never().unwrap().unwrap_err();
+            assert!(error.is_not_found(), "{error:?}");
+        };
+        provider.remove(NAME);
+        text(&parameters).await.unwrap_err();
+        clock.advance(10 * SECOND);
+        missing_at_once();
+        settle().await;
+        assert_eq!(provider.calls(), 1);
+        // A task looks for it, and says so for as long again.
+        clock.advance(20 * SECOND);
+        missing_at_once();
+        settle().await;
+        missing_at_once();
+        assert_eq!(provider.calls(), 2);
+        // And this one finds it.
+        provider.set(NAME, "second");
+        clock.advance(30 * SECOND);
+        missing_at_once();
+        settle().await;
+        assert_eq!(text_at_once(&parameters), "second");
+        assert_eq!(provider.calls(), 3);
+
+        provider.remove(NAME);
+        parameters.clear();
+        text(&parameters).await.unwrap_err();
+        provider.set(NAME, "third");
+        clock.advance(30 * SECOND + Duration::from_nanos(1));
+        assert_eq!(text(&parameters).await.unwrap(), "third");
+    }
+
+    #[tokio::test]
+    async fn that_a_parameter_does_not_exist_is_not_said_in_place_of_another_error() {
+        let (clock, provider, parameters) = parameters();
+        let parameters = parameters
+            .cache_not_found(10 * SECOND)
+            .refresh_in_background(20 * SECOND)
+            .stale_if_error(MINUTE);
+        provider.remove(NAME);
+        provider.hold();
+        let mut overtaken = std::pin::pin!(text(&parameters));
+        assert!(overtaken.as_mut().now_or_never().is_none());
+        provider.release();
+        let forced = parameters.get(NAME).force_fetch().await;
+        assert!(forced.unwrap_err().is_not_found());
+        provider.fail(ProviderErrorKind::Throttled);
+        let throttled = |error: &ParameterError| matches!(error, ParameterError::Throttled { .. });
+        let error = overtaken.await.unwrap_err();
+        assert!(throttled(&error), "{error:?}");
+
+        clock.advance(MINUTE);
+        let error = text(&parameters).await.unwrap_err();
+        assert!(throttled(&error), "{error:?}");
     }
 
     #[tokio::test]
@@ -1318,14 +1392,43 @@ mod secrets {
 
     #[tokio::test]
     async fn the_same_secret_is_not_tried_again() {
-        let (_, provider, parameters) = parameters();
+        let (clock, provider, parameters) = parameters();
         let database = Database::new("second");
         assert_refused(&log_in(&parameters, &database).await);
         assert_eq!(database.tried(), ["first"]);
         assert_eq!(provider.calls(), 2);
-        // Nobody knows what the next time brings.
+        // Nobody knows what the next time brings, but it is not asked about all the time.
+        clock.advance(5 * SECOND);
         assert_refused(&log_in(&parameters, &database).await);
         assert_eq!(provider.calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_refused_again_and_again_is_fetched_again_once() {
+        let (clock, provider, parameters) = parameters();
+        let database = Database::new("second");
+        for _ in 0..100 {
+            assert_refused(&log_in(&parameters, &database).await);
+            clock.advance(SECOND / 100);
+        }
+        assert_eq!(provider.calls(), 2);
+        provider.set(NAME, "second");
+        clock.advance(4 * SECOND);
+        log_in(&parameters, &database).await.unwrap();
+        assert_eq!(provider.calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn with_a_max_age_of_zero_a_refused_secret_is_not_kept() {
+        let (_, provider, parameters) = parameters();
+        let uncached = parameters.clone().max_age(Duration::ZERO);
+        let database = Database::new("second");
+        for calls in [2, 4] {
+            assert_refused(&log_in(&uncached, &database).await);
+            assert_eq!(provider.calls(), calls);
+        }
+        text(&parameters).await.unwrap();
+        assert_eq!(provider.calls(), 5);
     }
 
     #[tokio::test]

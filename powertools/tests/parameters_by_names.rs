@@ -3,6 +3,7 @@
 
 use std::{
     future::pending,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use powertools::{
     Env,
     parameters::{
@@ -18,6 +20,7 @@ use powertools::{
     },
     testing::{Clock, MemoryProvider},
 };
+use tokio::task::yield_now;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -160,7 +163,23 @@ async fn a_batch_that_hangs_ends_with_those_who_wait_for_it() {
             "{error:?}"
         );
     }
+    // By the task that fetches.
+    yield_now().await;
     assert!(counts.is_dropped.load(Ordering::Relaxed));
+    assert_eq!(counts.get(), (1, 0));
+}
+
+/// As by a `select!` in a loop whose other branch takes long.
+#[tokio::test(start_paused = true)]
+async fn names_that_are_not_polled_any_more_hold_up_nobody() {
+    let (counts, parameters) = echo(Batch::Answers);
+    let mut names = pin!(parameters.get_by_names(["a", "b"]).into_future());
+    assert!(names.as_mut().now_or_never().is_none());
+    for name in ["a", "b"] {
+        let value = parameters.get(name).await.unwrap();
+        assert_eq!(value.as_str().unwrap(), format!("{name} 0"));
+    }
+    assert_eq!(texts(&names.await), ["a 0", "b 0"]);
     assert_eq!(counts.get(), (1, 0));
 }
 

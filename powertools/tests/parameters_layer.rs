@@ -254,6 +254,87 @@ async fn a_slow_provider_delays_no_invocation_that_is_refreshed_in_the_backgroun
 }
 
 #[tokio::test]
+async fn a_slow_provider_delays_no_invocation_that_knows_of_a_missing_parameter() {
+    let Shop {
+        provider,
+        clock,
+        parameters,
+    } = shop();
+    let parameters = parameters
+        .cache_not_found(5 * SECOND)
+        .refresh_in_background(60 * SECOND);
+    let layer = ParametersLayer::new()
+        .require("url", parameters.get(URL))
+        .optional("banner", parameters.get("/shop/banner"));
+    layer.warm().await.unwrap();
+    provider.hold();
+    let banner = |_: LambdaEvent<()>| {
+        let banner = text("banner");
+        ready(Ok::<_, Infallible>(banner.unwrap_or_default()))
+    };
+    let service = layer.layer(service_fn(banner));
+    for _ in 0..2 {
+        let mut invocation = tokio_test::task::spawn(service.clone().oneshot(event("1")));
+        assert!(matches!(invocation.poll(), Poll::Ready(Ok(banner)) if banner.is_empty()));
+        clock.advance(10 * SECOND);
+    }
+
+    provider.set("/shop/banner", "sale!");
+    provider.release();
+    while service.clone().oneshot(event("2")).await.unwrap() != "sale!" {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_max_age_of_zero_has_each_invocation_wait_for_a_fetch() {
+    let Shop {
+        provider,
+        parameters,
+        ..
+    } = shop();
+    let layer = ParametersLayer::new().require("url", parameters.get(URL).max_age(Duration::ZERO));
+    parameters.get(URL).await.unwrap();
+    let service = layer.layer(service_fn(url));
+    for (calls, new) in [(2, "postgres://2"), (3, "postgres://3")] {
+        provider.set(URL, new);
+        assert_eq!(service.clone().oneshot(event("1")).await.unwrap(), new);
+        assert_eq!(provider.calls(), calls);
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn what_is_kept_counts_once_where_something_else_is_waited_for() {
+    use powertools::{
+        env,
+        metrics::MetricsLayer,
+        testing::{CapturedMetrics, capture_metrics},
+    };
+
+    let Shop { parameters, .. } = shop();
+    let parameters = parameters.metrics(true);
+    parameters.get(URL).await.unwrap();
+    let env = powertools::Env::from([(env::METRICS_NAMESPACE, "Shop")]);
+    let (captured, metrics) = capture_metrics(MetricsLayer::from_env(&env));
+    let service = ServiceBuilder::new()
+        .layer(metrics)
+        .layer(
+            ParametersLayer::new()
+                .require("url", parameters.get(URL))
+                .require("limits", parameters.get(LIMITS)),
+        )
+        .service_fn(url);
+    let counts = |captured: &CapturedMetrics| {
+        ["ParameterCacheHits", "ParameterCacheMisses"].map(|name| captured.count(name))
+    };
+    service.clone().oneshot(event("1")).await.unwrap();
+    assert_eq!(counts(&captured), [1, 1]);
+    service.oneshot(event("2")).await.unwrap();
+    assert_eq!(counts(&captured), [3, 1]);
+}
+
+#[tokio::test]
 async fn an_invocation_keeps_the_values_that_it_began_with() {
     let Shop {
         provider,

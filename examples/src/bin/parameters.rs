@@ -48,6 +48,8 @@ async fn main() -> Result<(), Error> {
         .max_age(minute)
         // What is older is served once more while a task reads it again: nobody waits.
         .refresh_in_background(5 * minute)
+        // Without this each invocation would wait while a banner is looked for that is not there.
+        .cache_not_found(minute)
         .stale_if_error(60 * minute);
     let limits = ssm.get("/shop/limits").decrypt().json::<Limits>();
     let layer = declare(limits, ssm.get("/shop/banner"));

@@ -13,14 +13,16 @@ use std::{
 
 use futures_util::{
     FutureExt as _,
-    future::{BoxFuture, Either, join, join_all, select},
+    future::{BoxFuture, Either, join_all, select},
 };
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::{
     EnvironmentProvider, Fetched, Get, MapProvider, ParameterError, ParameterProvider, Parameters,
-    ProviderError, Value, Values, cache::Source, get::Wait,
+    ProviderError, Value, Values, cache::Source,
 };
+use crate::Invocation;
 
 /// A [provider](ParameterProvider) that fetches many values at once.
 pub trait BatchProvider: ParameterProvider {
@@ -237,16 +239,12 @@ impl<P: BatchProvider> GetByNames<'_, P> {
         // A name that comes twice counts as it comes last.
         let names = self.names.iter().map(|name| (&*name.name, name));
         let names: BTreeMap<_, _> = names.collect();
-        let (awaited, in_background) = (Batch::new(), Batch::new());
+        let batch = Batch::new();
         let mut values = BTreeMap::new();
         let mut readings = Vec::new();
         for name in names.into_values() {
             let mut reading = self.get(name).request.into_reading();
-            let served = reading.begin(&|wait| match wait {
-                Wait::Reader => Some(awaited.add(name)),
-                Wait::Nobody => Some(in_background.add(name)),
-            });
-            match served {
+            match reading.begin(&|| Some(batch.add(name))) {
                 Some(served) => {
                     values.insert(Arc::clone(&name.name), served.value());
                 }
@@ -254,18 +252,15 @@ impl<P: BatchProvider> GetByNames<'_, P> {
             }
         }
 
-        let provider = self.parameters.store().provider();
-        if !in_background.is_empty() {
-            // That a fetch begins for which nobody waits takes a runtime.
-            tokio::spawn(in_background.fetch(Arc::clone(provider)));
+        if !batch.is_empty() {
+            let provider = Arc::clone(self.parameters.store().provider());
+            batch.spawn(provider, !readings.is_empty());
         }
         let readings = readings.into_iter().map(|(name, mut reading)| async move {
             let served = poll_fn(|cx| reading.poll(cx)).await;
             (name, served.and_then(|served| served.value()))
         });
-        let fetch = awaited.fetch(Arc::clone(provider));
-        let (read, ()) = join(join_all(readings), fetch).await;
-        values.extend(read);
+        values.extend(join_all(readings).await);
         ValuesByName { values }
     }
 
@@ -280,8 +275,8 @@ impl<P: BatchProvider> GetByNames<'_, P> {
 
 /// Names whose fetches have begun, and take their values from one call of the provider.
 ///
-/// The fetches are like any other: somebody else may wait for one, and where this has no answer for it,
-/// because whoever asked for the names has gone, it makes a request of its own.
+/// The fetches are like any other: somebody else may wait for one, and where this has no answer for it
+/// it makes a request of its own.
 struct Batch<O>(Mutex<Vec<Seat<O>>>);
 
 /// A name and its options, and where the answer goes.
@@ -306,6 +301,20 @@ impl<O: Clone + Send + Sync + 'static> Batch<O> {
 
     fn seats(&self) -> MutexGuard<'_, Vec<Seat<O>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches them by a task, so that nobody's answer depends on whether another is polled.
+    fn spawn<P>(self, provider: Arc<P>, is_awaited: bool)
+    where
+        P: BatchProvider<Options = O>,
+    {
+        let fetch = self.fetch(provider);
+        // What nobody waits for may outlast the invocation, and is none of its.
+        match Invocation::current().filter(|_| is_awaited) {
+            Some(invocation) => tokio::spawn(invocation.scope(fetch.in_current_span())),
+            None if is_awaited => tokio::spawn(fetch.in_current_span()),
+            None => tokio::spawn(fetch),
+        };
     }
 
     /// Fetches them, unless all who wait are gone before that, as by their time-outs.

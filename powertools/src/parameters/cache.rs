@@ -24,6 +24,10 @@ use super::{
 };
 use crate::clock::Moment;
 
+/// How long a value that was fetched because its predecessor was refused counts as the newest there
+/// is. So a secret that is refused again and again is not fetched each time.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
+
 /// How much is kept at the most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -191,7 +195,7 @@ impl<P: ParameterProvider> Store<P> {
         }
         // One may have ended since the reader looked.
         if let Some(entry) = self.fresh(&key, policy, max_age, &now)
-            && entry.suits(purpose)
+            && entry.suits(purpose, &now)
         {
             return Joined::Served(entry);
         }
@@ -560,12 +564,16 @@ impl Entry {
     }
 
     /// Returns whether this makes a fetch for the purpose needless.
-    fn suits(&self, purpose: Purpose<'_>) -> bool {
+    fn suits(&self, purpose: Purpose<'_>, now: &Moment) -> bool {
         match (purpose, &self.content) {
             (Purpose::Fresh, _) => true,
             (Purpose::Refused { value, flight }, Content::Value(kept)) => {
-                self.stamp.flight > flight
-                    && (self.stamp.after_refusal || !kept.has_content_of(value))
+                let is_later = self.stamp.flight > flight;
+                if self.stamp.after_refusal {
+                    is_later || now.since(&self.stamp.fetched) < REFUSAL_PAUSE
+                } else {
+                    is_later && !kept.has_content_of(value)
+                }
             }
             (Purpose::Forced | Purpose::Alone | Purpose::Refused { .. }, _) => false,
         }
@@ -587,6 +595,11 @@ impl Entry {
             Content::Missing(error) => Err(error.clone()),
             Content::Value(_) => unreachable!("a path's key is not a name's"),
         }
+    }
+
+    /// Returns whether there is something, and not only the knowledge that there is nothing.
+    pub(super) const fn exists(&self) -> bool {
+        !matches!(self.content, Content::Missing(_))
     }
 
     /// Returns the number of the fetch that has brought it.

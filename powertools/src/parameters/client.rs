@@ -123,7 +123,11 @@ impl<P: ParameterProvider> Parameters<P> {
         self
     }
 
-    /// Has it remembered that a parameter does not exist, for this time.
+    /// Has it remembered that a parameter does not exist, for this time. With
+    /// [`refresh_in_background`](Self::refresh_in_background) it is said for that much longer, while a
+    /// task looks for the parameter again.
+    ///
+    /// It is never said in place of another error.
     ///
     /// Defaults to zero: it is looked for with each read.
     pub const fn cache_not_found(mut self, time: Duration) -> Self {
@@ -228,6 +232,10 @@ impl<P: ParameterProvider> Parameters<P> {
     /// When the error says that the secret was refused, it is fetched again, once for all who are
     /// refused at the same time. If that brings the same secret it is not tried again; the refusal is
     /// returned then, and also if the fetch fails, with a warning.
+    ///
+    /// What was fetched because of a refusal is not fetched for another one within 5 s, so a secret
+    /// that is wrong for good costs no request with each attempt. With a [max age](Self::max_age) of
+    /// zero there is no such pause.
     ///
     /// # Errors
     ///

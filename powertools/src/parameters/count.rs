@@ -5,7 +5,7 @@ use crate::metrics::{Metric, Unit, current};
 
 /// What a reader was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Count {
+pub enum Count {
     /// What is cached.
     Hit,
     /// What was fetched for it, or in vain.

@@ -87,6 +87,12 @@ impl Stamp {
         };
         self.failed = Some(Failed { at, pause });
     }
+
+    /// Returns whether the provider is left alone after a failed attempt.
+    fn is_paused(&self, now: &Moment) -> bool {
+        self.failed
+            .is_some_and(|failed| now.since(&failed.at) < failed.pause)
+    }
 }
 
 impl Policy {
@@ -103,12 +109,9 @@ impl Policy {
         let may_refresh =
             !self.refresh_in_background.is_zero() && late_by <= self.refresh_in_background;
         let may_fall_back = !self.stale_if_error.is_zero() && late_by <= self.stale_if_error;
-        let is_paused = stamp
-            .failed
-            .is_some_and(|failed| now.since(&failed.at) < failed.pause);
         match (may_refresh, may_fall_back) {
             (false, false) => Verdict::Expired,
-            _ if is_paused => Verdict::Paused,
+            _ if stamp.is_paused(now) => Verdict::Paused,
             (true, _) => Verdict::Refresh,
             (false, true) => Verdict::Fallback,
         }
@@ -124,13 +127,20 @@ impl Policy {
 
     /// Judges that there is no such parameter.
     pub(super) fn judge_missing(&self, stamp: &Stamp, now: &Moment) -> Verdict {
-        let is_current = stamp.generation == generation()
-            && now.since(&stamp.fetched) <= self.not_found_age
-            && !self.not_found_age.is_zero();
-        if is_current {
-            Verdict::Fresh
-        } else {
+        if stamp.generation != generation() || self.not_found_age.is_zero() {
+            return Verdict::Expired;
+        }
+        let age = now.since(&stamp.fetched);
+        if age <= self.not_found_age {
+            return Verdict::Fresh;
+        }
+        let late_by = age.saturating_sub(self.not_found_age);
+        if self.refresh_in_background.is_zero() || late_by > self.refresh_in_background {
             Verdict::Expired
+        } else if stamp.is_paused(now) {
+            Verdict::Paused
+        } else {
+            Verdict::Refresh
         }
     }
 }

@@ -79,8 +79,8 @@ impl<'a, P: ParameterProvider> Get<'a, P> {
         self
     }
 
-    /// Has the value fetched whatever is cached, by a fetch that begins now, and keeps it. If that
-    /// fails nothing older is served.
+    /// Has the value fetched whatever is cached, by a fetch that begins now, and keeps it, unless the
+    /// max age is zero. If that fails nothing older is served.
     pub const fn force_fetch(mut self) -> Self {
         self.request.force = true;
         self
@@ -125,10 +125,10 @@ impl<'a, P: ParameterProvider> Get<'a, P> {
         self.transformed(Value::auto)
     }
 
-    /// Returns the value if nothing has to be waited for.
-    pub(super) fn at_hand(&self) -> Option<Result<Value, ParameterError>> {
-        let served = self.request.at_hand(&own_request)?;
-        Some(served.value())
+    /// Returns the value if nothing has to be waited for, and what is to be counted when it is used.
+    pub(super) fn at_hand(&self) -> Option<(Result<Value, ParameterError>, Option<Count>)> {
+        let (served, count) = self.request.at_hand(&own_request)?;
+        Some((served.value(), self.request.counted(count)))
     }
 
     /// Returns the parts of a request that is to be made again and again.
@@ -229,18 +229,11 @@ impl<P: ParameterProvider> Future for GetMultipleFuture<'_, P> {
     }
 }
 
-/// Who waits for a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
-    Reader,
-    Nobody,
-}
-
 /// Says where a fetch that begins takes its value from.
-pub(super) type MakeSource<'a> = dyn Fn(Wait) -> Option<Source> + 'a;
+pub(super) type MakeSource<'a> = dyn Fn() -> Option<Source> + 'a;
 
 /// As a rule each fetch is a request of its own.
-pub(super) const fn own_request(_: Wait) -> Option<Source> {
+pub(super) const fn own_request() -> Option<Source> {
     None
 }
 
@@ -250,7 +243,7 @@ pub(super) struct Request<'a, P: ParameterProvider> {
     pub(super) name: &'a str,
     is_path: bool,
     options: P::Options,
-    max_age: Duration,
+    pub(super) max_age: Duration,
     force: bool,
 }
 
@@ -295,27 +288,31 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
 
     pub(super) fn join(&self, purpose: Purpose<'_>, source: &MakeSource<'_>) -> Joined {
         let store = self.parameters.store();
-        store.join(&self.key(), purpose, self.policy(), self.max_age, || {
-            source(Wait::Reader)
-        })
+        store.join(&self.key(), purpose, self.policy(), self.max_age, source)
     }
 
     /// Serves what is kept, or joins a fetch.
     fn begin(&self, source: &MakeSource<'_>) -> Joined {
-        if self.force {
-            return self.join(Purpose::Forced, source);
-        }
         if self.max_age.is_zero() {
             return self.join(Purpose::Alone, source);
         }
+        if self.force {
+            return self.join(Purpose::Forced, source);
+        }
         match self.at_hand(source) {
-            Some(served) => Joined::Served(served),
+            Some((served, count)) => {
+                self.count(count);
+                Joined::Served(served)
+            }
             None => self.join(Purpose::Fresh, source),
         }
     }
 
-    /// Serves what is kept, if it may be served at once.
-    fn at_hand(&self, source: &MakeSource<'_>) -> Option<Arc<Entry>> {
+    /// Returns what is kept, if it may be served at once, and as what that counts.
+    fn at_hand(&self, source: &MakeSource<'_>) -> Option<(Arc<Entry>, Count)> {
+        if self.max_age.is_zero() {
+            return None;
+        }
         let (served, verdict) = self.look()?;
         let count = match verdict {
             Verdict::Fresh => Count::Hit,
@@ -323,15 +320,12 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
             Verdict::Refresh if self.refresh(source) => Count::Stale,
             _ => return None,
         };
-        self.count(count);
-        Some(served)
+        Some((served, count))
     }
 
     fn refresh(&self, source: &MakeSource<'_>) -> bool {
         let store = self.parameters.store();
-        store.refresh(&self.key(), self.policy(), self.max_age, || {
-            source(Wait::Nobody)
-        })
+        store.refresh(&self.key(), self.policy(), self.max_age, source)
     }
 
     /// Serves what is kept in place of an error, where that is allowed.
@@ -339,7 +333,7 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
         let may_be_stale = error.is_transient() && !self.force && !self.max_age.is_zero();
         let kept = may_be_stale.then(|| self.look()).flatten();
         match kept {
-            Some((served, verdict)) if verdict != Verdict::Expired => {
+            Some((served, verdict)) if verdict != Verdict::Expired && served.exists() => {
                 self.count(Count::Stale);
                 Ok(served)
             }
@@ -355,9 +349,14 @@ impl<'a, P: ParameterProvider> Request<'a, P> {
     }
 
     fn count(&self, count: Count) {
-        if self.policy().metrics {
+        if let Some(count) = self.counted(count) {
             count.record();
         }
+    }
+
+    /// Returns what is to be counted, if anything is.
+    fn counted(&self, count: Count) -> Option<Count> {
+        self.policy().metrics.then_some(count)
     }
 }
 

@@ -44,9 +44,13 @@ async fn newer<P: ParameterProvider>(
     refused: &Value,
     flight: u64,
 ) -> Option<Value> {
-    let purpose = Purpose::Refused {
-        value: refused,
-        flight,
+    let purpose = if request.max_age.is_zero() {
+        Purpose::Alone
+    } else {
+        Purpose::Refused {
+            value: refused,
+            flight,
+        }
     };
     let fetched = match request.join(purpose, &own_request) {
         Joined::Served(served) => Ok(served),

@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 
 use crate::parameters::{
-    Get, ParameterError, ParameterProvider, Parameters, TransformFuture, Value,
+    Get, ParameterError, ParameterProvider, Parameters, TransformFuture, Value, count::Count,
 };
 
 /// How a parameter is read that [`ParametersLayer`](super::ParametersLayer) has ready: a
@@ -52,8 +52,8 @@ pub(super) struct Declaration {
 
 /// Where a declared value comes from.
 pub trait Source: fmt::Debug + Send + Sync {
-    /// Returns the value if nothing has to be waited for.
-    fn at_hand(&self) -> Option<Result<Value, ParameterError>>;
+    /// Returns the value if nothing has to be waited for, and what is to be counted when it is used.
+    fn at_hand(&self) -> Option<(Result<Value, ParameterError>, Option<Count>)>;
 
     /// Returns the value as soon as it is there.
     fn read(self: Arc<Self>) -> BoxFuture<'static, Result<Value, ParameterError>>;
@@ -97,9 +97,9 @@ impl<P: ParameterProvider> Owned<P> {
 }
 
 impl<P: ParameterProvider> Source for Owned<P> {
-    fn at_hand(&self) -> Option<Result<Value, ParameterError>> {
-        let value = self.get().at_hand()?;
-        Some(value.and_then(|value| self.checked(value)))
+    fn at_hand(&self) -> Option<(Result<Value, ParameterError>, Option<Count>)> {
+        let (value, count) = self.get().at_hand()?;
+        Some((value.and_then(|value| self.checked(value)), count))
     }
 
     fn read(self: Arc<Self>) -> BoxFuture<'static, Result<Value, ParameterError>> {

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use tower_layer::Layer;
 
 use super::{Declare, ParametersService, Snapshot, declaration::Declaration};
-use crate::parameters::{ParameterError, Value};
+use crate::parameters::{ParameterError, Value, count::Count};
 
 /// Has the parameters ready that a handler needs, before it runs.
 ///
@@ -80,6 +80,9 @@ impl ParametersLayer {
     /// Declares a parameter that may be missing: the handler runs without it, and
     /// [`declared`](super::declared) says why there is none.
     ///
+    /// One that does not exist is looked for again in each invocation, which waits for that, unless
+    /// [`Parameters::cache_not_found`](crate::parameters::Parameters::cache_not_found) is set.
+    ///
     /// # Panics
     ///
     /// Panics if the name is declared already.
@@ -124,9 +127,14 @@ impl ParametersLayer {
         outer: Option<&Arc<Snapshot>>,
     ) -> Option<Result<Arc<Snapshot>, ParameterError>> {
         let mut values = Vec::with_capacity(self.declarations.len());
+        let mut counts = Vec::new();
         for declaration in self.declarations.iter() {
-            values.push(declaration.source.at_hand()?);
+            let (value, count) = declaration.source.at_hand()?;
+            values.push(value);
+            counts.extend(count);
         }
+        // If anything has to be waited for, all are read again and counted then.
+        counts.into_iter().for_each(Count::record);
         Some(self.snapshot(values, outer.cloned()))
     }
 
