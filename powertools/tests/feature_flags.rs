@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent};
@@ -110,6 +110,27 @@ impl FlagStore for Told {
     async fn document(&self) -> Answer {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.answer.lock().unwrap().clone()
+    }
+}
+
+/// A clock that goes on when it is told to.
+#[derive(Clone)]
+struct Hands(Arc<Mutex<SystemTime>>);
+
+impl Hands {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(
+            UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        )))
+    }
+
+    fn advance(&self, time: Duration) {
+        *self.0.lock().unwrap() += time;
+    }
+
+    fn on<S: FlagStore>(&self, flags: FeatureFlags<S>) -> FeatureFlags<S> {
+        let now = Arc::clone(&self.0);
+        flags.with_clock(move || *now.lock().unwrap())
     }
 }
 
@@ -413,7 +434,8 @@ async fn whoever_decides_does_so_for_the_list_of_flags_too() {
 async fn without_a_document_the_callers_defaults_hold_with_one_warning_a_fetch() {
     let (lines, _guard) = Lines::listen();
     let store = Told::new(Err(unavailable()));
-    let flags = FeatureFlags::new(Arc::clone(&store));
+    let hands = Hands::new();
+    let flags = hands.on(FeatureFlags::new(Arc::clone(&store)));
 
     let evaluator = flags.evaluator(tier("pro")).await;
     assert!(evaluator.is_enabled("new_checkout", true).unwrap());
@@ -430,9 +452,109 @@ async fn without_a_document_the_callers_defaults_hold_with_one_warning_a_fetch()
     );
 
     store.tell(Ok(document(DOCUMENT)));
+    hands.advance(Duration::from_secs(1));
     let is_on = flags.is_enabled("new_checkout", &tier("pro"), false).await;
     assert!(is_on.unwrap());
     assert!(lines.warnings().is_empty());
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_available_is_left_alone_for_longer_and_longer() {
+    let (lines, _guard) = Lines::listen();
+    let store = Told::new(Err(unavailable()));
+    let hands = Hands::new();
+    let flags = hands.on(FeatureFlags::new(Arc::clone(&store)));
+    let strict = flags.clone().fail_when_unavailable(true);
+    let pro = tier("pro");
+    for (pauses, seconds) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+        assert!(flags.is_enabled("new_checkout", &pro, true).await.unwrap());
+        assert_eq!(store.asked(), pauses + 1);
+        assert_eq!(lines.warnings().len(), 1);
+        hands.advance(Duration::from_secs(seconds) - Duration::from_nanos(1));
+        assert!(!flags.is_enabled("new_checkout", &pro, false).await.unwrap());
+        let error = strict.enabled(&pro).await.unwrap_err();
+        assert_eq!(chain(&error)[1], "connection reset");
+        assert_eq!(store.asked(), pauses + 1);
+        assert!(lines.warnings().is_empty());
+        hands.advance(Duration::from_nanos(1));
+    }
+
+    // Once it has answered, it begins anew.
+    store.tell(Ok(document(DOCUMENT)));
+    assert!(flags.is_enabled("new_checkout", &pro, false).await.unwrap());
+    store.tell(Err(unavailable()));
+    assert!(!flags.is_enabled("new_checkout", &pro, false).await.unwrap());
+    let asked = store.asked();
+    hands.advance(Duration::from_secs(1));
+    store.tell(Ok(document(DOCUMENT)));
+    assert!(flags.is_enabled("new_checkout", &pro, false).await.unwrap());
+    assert_eq!(store.asked(), asked + 1);
+}
+
+#[tokio::test]
+async fn calls_that_fail_at_once_are_one_failure() {
+    /// Fails when it is told to.
+    #[derive(Default)]
+    struct Failing {
+        go: Notify,
+        asked: AtomicUsize,
+    }
+
+    impl FlagStore for Failing {
+        async fn document(&self) -> Answer {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.go.notified().await;
+            Err(unavailable())
+        }
+    }
+
+    let (_lines, _guard) = Lines::listen();
+    let store = Arc::new(Failing::default());
+    let hands = Hands::new();
+    let flags = hands.on(FeatureFlags::new(Arc::clone(&store)));
+    let pro = tier("pro");
+    let mut calls: Vec<_> = (0..8).map(|_| Box::pin(flags.enabled(&pro))).collect();
+    for call in &mut calls {
+        assert!(poll_once(call.as_mut()).is_pending());
+    }
+    store.go.notify_waiters();
+    for call in calls {
+        assert!(call.await.unwrap().is_empty());
+    }
+    hands.advance(Duration::from_secs(1));
+    assert!(poll_once(Box::pin(flags.enabled(&pro)).as_mut()).is_pending());
+    assert_eq!(store.asked.load(Ordering::Relaxed), 9);
+}
+
+#[tokio::test]
+async fn a_failure_that_comes_late_does_not_count() {
+    /// Fails slowly at first.
+    #[derive(Default)]
+    struct Late {
+        go: Notify,
+        asked: AtomicUsize,
+    }
+
+    impl FlagStore for Late {
+        async fn document(&self) -> Answer {
+            if self.asked.fetch_add(1, Ordering::Relaxed) > 0 {
+                return Ok(document(DOCUMENT));
+            }
+            self.go.notified().await;
+            Err(unavailable())
+        }
+    }
+
+    let (_lines, _guard) = Lines::listen();
+    let store = Arc::new(Late::default());
+    let flags = Hands::new().on(FeatureFlags::new(Arc::clone(&store)));
+    let pro = tier("pro");
+    let mut late = Box::pin(flags.is_enabled("new_checkout", &pro, false));
+    assert!(poll_once(late.as_mut()).is_pending());
+    assert!(flags.is_enabled("new_checkout", &pro, false).await.unwrap());
+    store.go.notify_one();
+    assert!(!late.await.unwrap());
+    assert!(flags.is_enabled("new_checkout", &pro, false).await.unwrap());
 }
 
 #[tokio::test]
@@ -535,12 +657,14 @@ async fn a_broken_document_is_an_error_at_once_by_choice() {
 async fn what_is_kept_for_a_broken_document_is_not_for_a_failing_store() {
     let (_lines, _guard) = Lines::listen();
     let store = Told::new(Ok(document(DOCUMENT)));
-    let flags = FeatureFlags::new(Arc::clone(&store));
+    let hands = Hands::new();
+    let flags = hands.on(FeatureFlags::new(Arc::clone(&store)));
     let pro = tier("pro");
     assert!(flags.is_enabled("new_checkout", &pro, false).await.unwrap());
     store.tell(Err(unavailable()));
     assert!(!flags.is_enabled("new_checkout", &pro, false).await.unwrap());
     store.tell(Err(denied()));
+    hands.advance(Duration::from_secs(1));
     assert!(flags.is_enabled("new_checkout", &pro, false).await.is_err());
 }
 
@@ -593,7 +717,8 @@ async fn code_without_a_layer_is_told_so() {
         .await;
     assert_eq!(
         error.to_string(),
-        "feature flags were asked for where no `FeatureFlagsLayer` is around"
+        "feature flags were asked for where no `FeatureFlagsLayer` is around; in a streamed body, \
+         take the `Evaluator` along"
     );
 }
 
@@ -766,14 +891,18 @@ async fn a_handler_that_asks_is_told_of_denied_access_and_one_that_does_not_is_n
 #[tokio::test]
 async fn a_layer_whose_flags_are_required_refuses_without_a_document() {
     let (lines, _guard) = Lines::listen();
-    for failure in [unavailable(), denied(), broken()] {
+    for (failure, source) in [
+        (unavailable(), ": connection reset"),
+        (denied(), ": no permission"),
+        (broken(), ": $.new_checkout.default: must be a boolean"),
+    ] {
         let store = Told::new(Err(failure));
+        let hands = Hands::new();
+        let flags = hands.on(FeatureFlags::new(Arc::clone(&store)));
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         let mut service = ServiceBuilder::new()
-            .layer(
-                FeatureFlagsLayer::new(FeatureFlags::new(Arc::clone(&store)), by_tier).required(),
-            )
+            .layer(FeatureFlagsLayer::new(flags, by_tier).required())
             .service_fn(move |event| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 is_new_checkout(event)
@@ -786,14 +915,32 @@ async fn a_layer_whose_flags_are_required_refuses_without_a_document() {
             diagnostic.error_type,
             "powertools::feature_flags::RequiredFlagsError"
         );
-        assert!(diagnostic.error_message.contains("flag document `flags`"));
+        let message = diagnostic.error_message;
+        assert!(message.contains("flag document `flags`"), "{message}");
+        assert!(message.contains(source), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
         assert_eq!(calls.load(Ordering::Relaxed), 0);
 
         // The next invocation is none the worse for it.
         store.tell(Ok(document(DOCUMENT)));
+        hands.advance(Duration::from_secs(1));
         let call = service.ready().await.unwrap().call(event("pro", "two"));
         assert!(call.await.unwrap());
     }
+    assert!(lines.warnings().is_empty());
+}
+
+#[tokio::test]
+async fn a_layer_that_is_warm_says_whether_there_is_a_document() {
+    let (lines, _guard) = Lines::listen();
+    let store = Told::new(Err(denied()));
+    let layer = FeatureFlagsLayer::new(FeatureFlags::new(Arc::clone(&store)), by_tier);
+    let error = layer.warm().await.unwrap_err();
+    assert!(matches!(error, FlagStoreError::AccessDenied { .. }));
+    store.tell(Ok(document(DOCUMENT)));
+    layer.warm().await.unwrap();
+    layer.required().warm().await.unwrap();
+    assert_eq!(store.asked(), 3);
     assert!(lines.warnings().is_empty());
 }
 
@@ -1217,6 +1364,50 @@ mod parameters {
         shop.provider.set(NAME, "{}");
         shop.pass();
         assert_eq!(store.document().await.unwrap().names().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_layer_that_is_warm_has_its_document_before_the_first_invocation() {
+        let shop = Shop::new();
+        let layer = FeatureFlagsLayer::new(FeatureFlags::new(shop.store()), by_tier);
+        layer.warm().await.unwrap();
+        shop.provider.hold();
+        let service = layer.layer(service_fn(is_new_checkout));
+        let mut call = Box::pin(service.oneshot(event("pro", "one")));
+        assert!(matches!(poll_once(call.as_mut()), Poll::Ready(Ok(true))));
+        assert_eq!(shop.provider.calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_document_that_many_ask_for_at_once_is_compiled_once() {
+        let shop = Shop::new();
+        let flags: Vec<_> = (0..2000)
+            .map(|n| format!(r#""flag-{n}": {{"default": true}}"#))
+            .collect();
+        shop.provider.set(NAME, format!("{{{}}}", flags.join(",")));
+        shop.parameters.get(NAME).await.unwrap();
+        let store = shop.store();
+        let barrier = std::sync::Barrier::new(8);
+        let documents: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        // It is cached, so nothing has to be waited for.
+                        match poll_once(Box::pin(store.document()).as_mut()) {
+                            Poll::Ready(document) => document.unwrap(),
+                            Poll::Pending => panic!("fetched"),
+                        }
+                    })
+                })
+                .collect();
+            let threads = threads.into_iter();
+            threads.map(|thread| thread.join().unwrap()).collect()
+        });
+        for document in &documents {
+            assert!(Arc::ptr_eq(document, &documents[0]));
+        }
+        assert_eq!(shop.provider.calls(), 1);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use open_feature::{
@@ -332,7 +332,11 @@ async fn a_store_that_fails_is_an_error_and_no_default() {
         ),
     ] {
         let store = Arc::new(Told(Mutex::new(Err(failure))));
-        let mut provider = OpenFeatureProvider::new(FeatureFlags::new(Arc::clone(&store)));
+        let now = Arc::new(Mutex::new(SystemTime::now()));
+        let clock = Arc::clone(&now);
+        let flags = FeatureFlags::new(Arc::clone(&store));
+        let mut provider =
+            OpenFeatureProvider::new(flags.with_clock(move || *clock.lock().unwrap()));
         provider.initialize(&nobody()).await;
         assert_eq!(provider.status(), ProviderStatus::Error);
         let error = provider
@@ -343,6 +347,7 @@ async fn a_store_that_fails_is_an_error_and_no_default() {
         assert!(error.message.unwrap().contains("flag document `flags`"));
 
         *store.0.lock().unwrap() = Ok(Arc::new(FlagDocument::parse(DOCUMENT).unwrap()));
+        *now.lock().unwrap() += Duration::from_secs(1);
         let details = provider.resolve_bool_value("dark_mode", &nobody()).await;
         assert!(details.unwrap().value);
         assert_eq!(provider.status(), ProviderStatus::Ready);

@@ -501,6 +501,57 @@ async fn a_request_that_fails_fails_for_its_names_only() {
     );
 }
 
+/// One name that is denied or malformed has the service refuse a request as a whole.
+#[tokio::test]
+async fn a_name_that_has_others_refused_fails_alone() {
+    type Case = (&'static str, fn(&ParameterError) -> bool);
+    let cases: [Case; 2] = [
+        ("AccessDeniedException", ParameterError::is_access_denied),
+        ("ValidationException", |error| {
+            matches!(error, ParameterError::InvalidRequest { .. })
+        }),
+    ];
+    for (code, is_told) in cases {
+        let service = Service::new(move |_, call| match &*call.operation {
+            "GetParameters" => refused(code, "all of them"),
+            "GetParameter" => match call.input["Name"].as_str().unwrap() {
+                "/wrong" => refused(code, "this one"),
+                name => {
+                    assert_eq!(call.input["WithDecryption"], true);
+                    Answer::Ok(json!({ "Parameter": parameter(name, &name[1..], 1) }))
+                }
+            },
+            operation => panic!("{operation}"),
+        });
+        let clock = Clock::new();
+        let parameters = parameters(&service).with_clock(&clock);
+        let names = ["/a", "/wrong", "/b"];
+        let values = parameters.get_by_names(names).decrypt().await;
+        assert_eq!(text(&values.get("/a").unwrap()), "a");
+        assert_eq!(text(&values.get("/b").unwrap()), "b");
+        let error = values.get("/wrong").unwrap_err();
+        assert!(is_told(&error), "{error:?}");
+        assert!(everything(&error).contains("this one"), "{error:?}");
+        assert_eq!(values.errors().count(), 1);
+        let mut operations = service.operations();
+        operations.sort();
+        assert_eq!(
+            operations,
+            [
+                "GetParameter",
+                "GetParameter",
+                "GetParameter",
+                "GetParameters"
+            ]
+        );
+
+        // What has been had is kept.
+        let kept = parameters.get_by_names(["/a", "/b"]).decrypt().await;
+        assert!(kept.all().is_ok());
+        assert_eq!(service.calls().len(), 4);
+    }
+}
+
 #[tokio::test]
 async fn stale_values_are_served_by_name_when_the_service_fails() {
     let service = Service::new(|number, call| match number {
@@ -784,10 +835,8 @@ async fn names_that_nobody_waits_for_any_more_do_not_fail_those_who_wait_for_one
     batch.abort();
     assert_eq!(text(&one.await.unwrap().unwrap()), "1");
     assert_eq!(text(&same.await.unwrap().unwrap()), "AQICAH");
-    assert_eq!(
-        service.operations(),
-        ["GetParameters", "GetParameter", "GetParameter"]
-    );
+    // The one that is waited for comes from the request for both.
+    assert_eq!(service.operations(), ["GetParameters", "GetParameter"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,6 +66,8 @@ use super::{
 /// | `key` | condition | the key in the context; not empty |
 /// | `value` | condition | what the context's value is compared with; not null |
 ///
+/// Booleans are no numbers, unlike with Powertools for Python: `true` does not equal `1`.
+///
 /// Other members mean nothing. One mistake makes the whole document unusable.
 ///
 /// | action | holds if |

@@ -1,4 +1,4 @@
-use std::{any::type_name, convert::Infallible, error::Error, fmt, sync::Arc};
+use std::{any::type_name, error::Error, fmt, sync::Arc};
 
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
@@ -147,8 +147,12 @@ pub enum FeatureFlagsError {
         /// The type in Rust that was asked for.
         expected: &'static str,
     },
-    /// No [`FeatureFlagsLayer`](super::FeatureFlagsLayer) is around the code that asks.
-    #[error("feature flags were asked for where no `FeatureFlagsLayer` is around")]
+    /// No [`FeatureFlagsLayer`](super::FeatureFlagsLayer) is around the code that asks, as in a streamed
+    /// body, which takes the [`Evaluator`](super::Evaluator) along.
+    #[error(
+        "feature flags were asked for where no `FeatureFlagsLayer` is around; in a streamed body, take \
+         the `Evaluator` along"
+    )]
     NoLayer,
 }
 
@@ -196,10 +200,20 @@ impl<E: Into<Diagnostic>> From<RequiredFlagsError<E>> for Diagnostic {
     fn from(error: RequiredFlagsError<E>) -> Self {
         match error {
             RequiredFlagsError::Handler(error) => error.into(),
-            RequiredFlagsError::Flags(error) => Self {
-                error_type: ERROR_TYPE.to_owned(),
-                error_message: RequiredFlagsError::<Infallible>::Flags(error).to_string(),
-            },
+            RequiredFlagsError::Flags(error) => {
+                let mut error_message = error.to_string();
+                let mut source = error.source();
+                // Lambda shows this text only, and "invalid" alone says too little.
+                while let Some(error) = source {
+                    error_message.push_str(": ");
+                    error_message.push_str(&error.to_string());
+                    source = error.source();
+                }
+                Self {
+                    error_type: ERROR_TYPE.to_owned(),
+                    error_message,
+                }
+            }
         }
     }
 }

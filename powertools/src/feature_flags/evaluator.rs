@@ -16,7 +16,8 @@ use crate::Invocation;
 ///
 /// # Errors
 ///
-/// Fails if no [`FeatureFlagsLayer`](super::FeatureFlagsLayer) is around.
+/// Fails if no [`FeatureFlagsLayer`](super::FeatureFlagsLayer) is around. None is while the body of a
+/// streamed response is written: take the [`Evaluator`] along into it.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use serde::de::DeserializeOwned;
@@ -10,6 +10,12 @@ use super::{
     EvaluationContext, Evaluator, FeatureFlagsError, FlagDocument, FlagStore, FlagStoreError,
     Mismatch, config::Config, decider::Decider, report,
 };
+
+/// How long a store is left alone that is not available for the first time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long it is left alone at the most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Flags from a store, decided for whatever context they are asked with.
 ///
@@ -27,6 +33,17 @@ struct Last {
     good: Option<Arc<FlagDocument>>,
     /// What has been warned of since.
     broken: Option<FlagStoreError>,
+    down: Option<Down>,
+    /// How many fetches the store has answered, be it that there is no document.
+    answered: u64,
+}
+
+/// A store that is not available.
+struct Down {
+    error: FlagStoreError,
+    since: SystemTime,
+    /// For how long it is left alone.
+    pause: Duration,
 }
 
 impl<S: FlagStore> FeatureFlags<S> {
@@ -113,23 +130,69 @@ impl<S: FlagStore> FeatureFlags<S> {
 
     /// Fetches the document, or says by `None` that the callers' defaults hold.
     async fn document(&self) -> Result<Option<Arc<FlagDocument>>, FeatureFlagsError> {
-        match self.fetch().await {
+        let (fetched, is_new) = match self.down() {
+            Some(error) => (Err(error), false),
+            None => (self.ask().await, true),
+        };
+        match fetched {
             Ok(document) => Ok(Some(document)),
             Err(error @ FlagStoreError::Unavailable { .. })
                 if !self.config.fail_when_unavailable =>
             {
-                report::unavailable(&error);
+                if is_new {
+                    report::unavailable(&error);
+                }
                 Ok(None)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Fetches the document, or the last good one in the place of one that is broken.
+    /// Fetches the document, unless the store has just not been available.
     pub(super) async fn fetch(&self) -> Result<Arc<FlagDocument>, FlagStoreError> {
+        match self.down() {
+            Some(error) => Err(error),
+            None => self.ask().await,
+        }
+    }
+
+    /// Returns why the store is left alone, if it is.
+    fn down(&self) -> Option<FlagStoreError> {
+        let last = self.last();
+        let down = last.down.as_ref()?;
+        let passed = self.config.now().duration_since(down.since);
+        // A clock that was put back tells nothing.
+        let is_left_alone = passed.is_ok_and(|passed| passed < down.pause);
+        is_left_alone.then(|| down.error.clone())
+    }
+
+    /// Asks the store for the document, and takes the last good one in the place of one that is broken.
+    async fn ask(&self) -> Result<Arc<FlagDocument>, FlagStoreError> {
+        let (answered, pause) = {
+            let last = self.last();
+            let longer = |down: &Down| (down.pause * 2).min(LONGEST_PAUSE);
+            (
+                last.answered,
+                last.down.as_ref().map_or(FIRST_PAUSE, longer),
+            )
+        };
         let fetched = self.store.document().await;
+        let now = self.config.now();
         let (kept, error) = {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.last();
+            if let Err(error @ FlagStoreError::Unavailable { .. }) = &fetched {
+                // A failure that comes late says nothing about a store that has answered since.
+                if last.answered == answered {
+                    last.down = Some(Down {
+                        error: error.clone(),
+                        since: now,
+                        pause,
+                    });
+                }
+            } else {
+                last.answered += 1;
+                last.down = None;
+            }
             match fetched {
                 Ok(document) => {
                     last.good = Some(Arc::clone(&document));
@@ -152,6 +215,10 @@ impl<S: FlagStore> FeatureFlags<S> {
         // Without the lock: whoever listens may ask for flags himself.
         report::broken(&error);
         Ok(kept)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn decider<'a>(
@@ -224,7 +291,8 @@ impl<S> FeatureFlags<S> {
         self
     }
 
-    /// Sets the clock that rules about the time go by.
+    /// Sets the clock that rules about the time go by, and for how long a store is left alone that is
+    /// [not available](super#what-happens-when-there-is-no-document).
     ///
     /// Defaults to the system's.
     pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {

@@ -2,7 +2,7 @@ use std::{any::type_name, fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{EvaluationContext, FeatureFlags, FeatureFlagsService};
+use super::{EvaluationContext, FeatureFlags, FeatureFlagsService, FlagStore, FlagStoreError};
 
 /// Binds flags to each request, for [`current`](super::current) to find them.
 ///
@@ -67,6 +67,40 @@ impl<S, C> FeatureFlagsLayer<S, C> {
             context: self.context,
             policy: PhantomData,
         }
+    }
+}
+
+impl<S: FlagStore, C, P> FeatureFlagsLayer<S, C, P> {
+    /// Fetches the document, so that the first invocation finds it where the store keeps it.
+    ///
+    /// By default the first invocation waits for it. A document that is behind the
+    /// [Parameters and Secrets extension] cannot be had before an invocation.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no document. That may be ignored: invocations ask again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use lambda_runtime::LambdaEvent;
+    /// use powertools::feature_flags::{
+    ///     EvaluationContext, FeatureFlags, FeatureFlagsLayer, FlagDocument, StaticStore,
+    /// };
+    ///
+    /// # let document = FlagDocument::parse("{}").unwrap();
+    /// let flags = FeatureFlags::new(StaticStore::new(document));
+    /// let layer = FeatureFlagsLayer::new(flags, |_: &LambdaEvent<String>| EvaluationContext::new());
+    /// if let Err(error) = layer.warm().await {
+    ///     tracing::warn!(%error, "starting without feature flags");
+    /// }
+    /// # });
+    /// ```
+    ///
+    /// [Parameters and Secrets extension]: https://docs.aws.amazon.com/systems-manager/latest/userguide/ps-integration-lambda-extensions.html
+    pub async fn warm(&self) -> Result<(), FlagStoreError> {
+        self.flags.fetch().await.map(drop)
     }
 }
 

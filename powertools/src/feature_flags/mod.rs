@@ -114,6 +114,10 @@
 //! the flags are [required](FeatureFlagsLayer::required). Neither errors nor warnings quote values.
 //! There are at most 100 warnings of names, rules and keys.
 //!
+//! A store that is not available is left alone for a second, and for twice as long each further time,
+//! up to 30 s: so not every invocation waits for it until a time is over. Meanwhile the same failure
+//! holds, without another warning.
+//!
 //! # Metrics and log lines
 //!
 //! Both are off until they are switched on, and an [`Evaluator`] reports each flag once, however

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use super::{
@@ -39,7 +39,8 @@ use crate::parameters::{ParameterError, ParameterProvider, Parameters, Value};
 /// # }).unwrap();
 /// ```
 ///
-/// A document is compiled when it is first fetched, and again only when what is fetched has changed.
+/// A document is compiled when it is first fetched, and again only when what is fetched has changed,
+/// once for all that ask at the same time.
 #[must_use]
 pub struct ParameterStore<P: ParameterProvider> {
     parameters: Parameters<P>,
@@ -51,10 +52,13 @@ pub struct ParameterStore<P: ParameterProvider> {
     compiled: Mutex<Option<Compiled>>,
 }
 
-/// What was made of a value.
+/// What is made of a value, once.
+type Cell = Arc<OnceLock<Result<Arc<FlagDocument>, FlagStoreError>>>;
+
+/// The last value, and what is made of it.
 struct Compiled {
     value: Value,
-    result: Result<Arc<FlagDocument>, FlagStoreError>,
+    cell: Cell,
 }
 
 impl<P: ParameterProvider> ParameterStore<P> {
@@ -145,8 +149,20 @@ impl<P: ParameterProvider> ParameterStore<P> {
         document.map_err(|errors| FlagStoreError::invalid(self.name.as_str(), errors))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Compiled>> {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the place for what is made of a value: the last one's, unless it has changed.
+    fn cell(&self, value: &Value) -> Cell {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = &*compiled
+            && (compiled.value.ptr_eq(value) || compiled.value.as_bytes() == value.as_bytes())
+        {
+            return Arc::clone(&compiled.cell);
+        }
+        let cell = Cell::default();
+        *compiled = Some(Compiled {
+            value: value.clone(),
+            cell: Arc::clone(&cell),
+        });
+        cell
     }
 }
 
@@ -158,18 +174,9 @@ impl<P: ParameterProvider> FlagStore for ParameterStore<P> {
             .with(|_| self.options.clone())
             .await
             .map_err(|error| failed(&self.name, error))?;
-        if let Some(compiled) = &*self.lock()
-            && (compiled.value.ptr_eq(&value) || compiled.value.as_bytes() == value.as_bytes())
-        {
-            return compiled.result.clone();
-        }
+        let cell = self.cell(&value);
         // Without the lock: a large document takes a while, and others may have another.
-        let result = self.compile(&value);
-        *self.lock() = Some(Compiled {
-            value,
-            result: result.clone(),
-        });
-        result
+        cell.get_or_init(|| self.compile(&value)).clone()
     }
 }
 
@@ -188,5 +195,29 @@ impl<P: ParameterProvider> fmt::Debug for ParameterStore<P> {
             .field("options", &self.options)
             .field("native", &self.native)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::MapProvider;
+
+    #[tokio::test]
+    async fn an_old_value_that_compiles_slowly_leaves_a_newer_one_alone() {
+        let texts = [("old", "{}"), ("new", r#"{"flag": {"default": true}}"#)];
+        let parameters = Parameters::new(MapProvider::from(texts));
+        let old = parameters.get("old").await.unwrap();
+        let new = parameters.get("new").await.unwrap();
+        let store = ParameterStore::new(parameters, "flags");
+
+        let slow = store.cell(&old);
+        let cell = store.cell(&new);
+        assert!(!Arc::ptr_eq(&slow, &cell));
+        let document = cell.get_or_init(|| store.compile(&new)).clone().unwrap();
+        slow.get_or_init(|| store.compile(&old)).clone().unwrap();
+        let last = store.cell(&new).get().unwrap().clone().unwrap();
+        assert!(Arc::ptr_eq(&document, &last));
+        assert_eq!(last.names().len(), 1);
     }
 }

@@ -49,7 +49,9 @@
 //! Each configuration has a session of its own. Each answer says how long AppConfig wants to be left
 //! alone then; reads meanwhile get what is there, whatever their max age, and also with
 //! [`force_fetch`](crate::parameters::Get::force_fetch). After that the cache's max age counts. Only a
-//! read asks; nothing runs on its own.
+//! read asks; nothing runs on its own. The session keeps a copy of the value of its own, which
+//! [`forget`](crate::parameters::Parameters::forget) leaves and
+//! [`max_bytes`](crate::parameters::Parameters::max_bytes) does not count.
 //!
 //! | what happens | what the provider does |
 //! |---|---|

@@ -116,11 +116,16 @@ impl ParameterProvider for AppConfigProvider {
 
     async fn get(&self, name: &str, options: &AppConfigOptions) -> Result<Fetched, ProviderError> {
         let profile = self.profile(name, options)?;
-        let session = self.session(&profile);
-        let mut session = session.lock().await;
+        let shared = self.session(&profile);
+        let mut session = shared.lock().await;
         let latest = session.latest(&self.client, &profile, &self.clock).await;
         if session.is_blank() {
-            self.sessions().remove(&profile);
+            let mut sessions = self.sessions();
+            // Somebody may have begun another since this one was removed.
+            let is_same = |other: &Arc<_>| Arc::ptr_eq(other, &shared);
+            if sessions.get(&profile).is_some_and(is_same) {
+                sessions.remove(&profile);
+            }
         }
         latest
     }

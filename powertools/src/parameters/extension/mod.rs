@@ -7,8 +7,10 @@
 //! | [`SecretsManagerExtensionProvider`] | [AWS Parameters and Secrets](https://docs.aws.amazon.com/lambda/latest/dg/with-secrets-manager.html) | secrets of Secrets Manager |
 //!
 //! An extension is added to a function as a layer, and has a cache of its own: a change is seen when
-//! that is out of date and the one of [`Parameters`](crate::parameters::Parameters) as well. What a
-//! function gains is that it brings no SDK, so its binary is smaller and starts sooner.
+//! that is out of date and the one of [`Parameters`](crate::parameters::Parameters) as well. So
+//! [`with_secret`](crate::parameters::Parameters::with_secret) sees a rotated secret only when the
+//! extension's own cache is out of date. What a function gains is that it brings no SDK, so its binary
+//! is smaller and starts sooner.
 //!
 //! # Examples
 //!

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{parameters_secrets::ParametersSecrets, target::Target};
 use crate::{
@@ -125,11 +126,13 @@ impl ParameterProvider for SecretsManagerExtensionProvider {
             target = target.query("versionStage", stage);
         }
         let secret: GetSecretValue = self.extension.get(&target).await?;
-        let value = match (secret.secret_string, secret.secret_binary) {
+        let binary = secret.secret_binary.map(Zeroizing::new);
+        let value = match (secret.secret_string, binary) {
             (Some(text), _) => Fetched::text(text),
             // The error quotes the text.
             (None, Some(text)) => {
-                Fetched::binary(BASE64_STANDARD.decode(text).map_err(|_| no_secret())?)
+                let bytes = BASE64_STANDARD.decode(text.as_bytes());
+                Fetched::binary(bytes.map_err(|_| no_secret())?)
             }
             (None, None) => return Err(no_secret()),
         };

@@ -69,6 +69,7 @@
 //! | [`get`](super::Parameters::get) | [GetSecretValue] | one |
 //! | [`get_by_names`](super::Parameters::get_by_names) | [BatchGetSecretValue] | one for each 20 names that are not cached, all at once |
 //! | the same, of names with a version or a stage | [GetSecretValue] | one for each |
+//! | the same, where BatchGetSecretValue is denied | [GetSecretValue] | one more for each name |
 //! | [`set`](SetSecret) | [PutSecretValue], and [CreateSecret] if there is no such secret | one to three |
 //!
 //! The client's own retries come on top, three attempts in all unless it is told otherwise. A secret's
@@ -93,6 +94,9 @@
 //! | the name has a form that no secret has, or the version is not in the stage | [`InvalidRequest`](super::ParameterError::InvalidRequest) |
 //! | the session has expired; it fails itself, cannot be reached, or answers something else | [`Provider`](super::ParameterError::Provider) |
 //!
+//! By names, what is wrong with one is told of that one. A request that is denied as a whole is made
+//! again for each name by itself; one that fails in another way fails for its up to 20 names.
+//!
 //! The errors' sources have the service's code, its message and the request's id, but never a value: an
 //! answer that cannot be read is not shown, and neither is what the service says about a value that was
 //! to be set.
@@ -100,7 +104,8 @@
 //! # Permissions
 //!
 //! What a function needs that does all of the above. An ARN ends in six characters that Secrets Manager
-//! makes. The last statement is for secrets that are encrypted by a key of your own.
+//! makes. Without `secretsmanager:BatchGetSecretValue`, which knows no single secrets, names are asked
+//! for one by one. The last statement is for secrets that are encrypted by a key of your own.
 //!
 //! ```json
 //! {

@@ -33,8 +33,8 @@ impl SecretsManagerProvider {
         Self { client }
     }
 
-    /// Fetches the current versions of up to [`SECRETS_PER_REQUEST`] secrets, and answers for each name
-    /// in turn.
+    /// Fetches the current versions of up to [`SECRETS_PER_REQUEST`] secrets by one request, or each by
+    /// one of its own if that is denied, and answers for each name in turn.
     async fn get_chunk(&self, names: &[&str]) -> Vec<Result<Fetched, ProviderError>> {
         let request = names.iter().map(|name| (*name).to_owned()).collect();
         let mut pages = self
@@ -45,11 +45,19 @@ impl SecretsManagerProvider {
             .send();
         let mut answers = Answers::new(names);
         let mut rest = unreadable();
+        let mut is_first = true;
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => take(page, &mut answers),
                 Err(error) => rest = sdk::failed(error, refused),
             }
+            // Whoever may not ask for many may still ask for each.
+            if is_first && rest.kind() == ProviderErrorKind::AccessDenied {
+                let options = SecretsManagerOptions::new();
+                let each = names.iter().copied().map(|name| self.get(name, &options));
+                return join_all(each).await;
+            }
+            is_first = false;
         }
         answers.or(&rest)
     }

@@ -63,6 +63,7 @@
 //! | [`get`](super::Parameters::get) | [GetParameter] | one |
 //! | [`get_multiple`](super::Parameters::get_multiple) | [GetParametersByPath] | one for each 10 parameters, one after the other |
 //! | [`get_by_names`](super::Parameters::get_by_names) | [GetParameters] | one for each 10 names that are not cached, those to be decrypted apart from the others, all at once |
+//! | the same, where one of up to 10 names is denied or malformed | [GetParameter] | one more for each of these names |
 //! | [`set`](SetParameter) | [PutParameter] | one, or two if something is [overwritten](SetParameter::overwrite) that does not exist |
 //!
 //! The client's own retries come on top, three attempts in all unless it is told otherwise. How many
@@ -85,8 +86,9 @@
 //! | the name has a form that no parameter has | [`InvalidRequest`](super::ParameterError::InvalidRequest) |
 //! | the session has expired; it fails itself, cannot be reached, or answers something else | [`Provider`](super::ParameterError::Provider) |
 //!
-//! By names, what is wrong with one is told of that one; a request that fails as a whole, because one of
-//! its names or keys is denied, fails for its up to 10 names.
+//! By names, what is wrong with one is told of that one. A request that is refused as a whole, because
+//! one of its up to 10 names is denied or malformed, is made again for each name by itself; one that
+//! fails in another way fails for all of them.
 //!
 //! The errors' sources have the service's code, its message and the request's id, but never a value: an
 //! answer that cannot be read is not shown, and neither is what the service says about a value that was
@@ -94,7 +96,8 @@
 //!
 //! # Permissions
 //!
-//! What a function needs that does all of the above. A path is named as it is, and with what is below
+//! What a function needs that does all of the above. Names take `ssm:GetParameters`, and
+//! `ssm:GetParameter` where one of them is denied. A path is named as it is, and with what is below
 //! it. The last statement is for values that are encrypted by a key of your own; writing those takes
 //! `kms:Encrypt` too, for values of the advanced tier `kms:GenerateDataKey`.
 //!

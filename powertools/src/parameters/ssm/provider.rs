@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 
 use super::SsmOptions;
 use crate::parameters::{
-    BatchProvider, Fetched, ParameterProvider, ProviderError,
+    BatchProvider, Fetched, ParameterProvider, ProviderError, ProviderErrorKind,
     answers::{Answers, in_order},
     map::below,
     sdk::{read_failed, unreadable},
@@ -36,7 +36,8 @@ impl SsmProvider {
         Self { client }
     }
 
-    /// Fetches up to [`NAMES_PER_REQUEST`] parameters by one request, and answers for each name in turn.
+    /// Fetches up to [`NAMES_PER_REQUEST`] parameters by one request, or each by one of its own if that
+    /// is refused, and answers for each name in turn.
     async fn get_chunk(
         &self,
         names: &[&str],
@@ -52,6 +53,12 @@ impl SsmProvider {
             .await;
         let answer = match answer.map_err(read_failed) {
             Ok(answer) => answer,
+            // One name that is denied or malformed has all others refused.
+            Err(error) if names.len() > 1 && is_for_a_name(&error) => {
+                let options = SsmOptions::new().with_decryption(with_decryption);
+                let each = names.iter().copied().map(|name| self.get(name, &options));
+                return join_all(each).await;
+            }
             Err(error) => return vec![Err(error); names.len()],
         };
         let mut answers = Answers::new(names);
@@ -139,6 +146,14 @@ impl BatchProvider for SsmProvider {
         });
         in_order(join_all(answers).await)
     }
+}
+
+/// Tells whether a request may have been refused for one of its names.
+const fn is_for_a_name(error: &ProviderError) -> bool {
+    matches!(
+        error.kind(),
+        ProviderErrorKind::AccessDenied | ProviderErrorKind::InvalidRequest
+    )
 }
 
 fn fetched(value: Option<String>, version: i64) -> Result<Fetched, ProviderError> {
