@@ -37,9 +37,8 @@ async fn handler<P: ParameterProvider>(
 }
 
 fn stack<P: ParameterProvider>(
-    provider: P,
+    secrets: Parameters<P>,
 ) -> impl Service<LambdaEvent<()>, Response = &'static str, Error = Error, Future: Send> + Clone {
-    let secrets = Parameters::new(provider);
     service_fn(move |event| handler(secrets.clone(), event))
 }
 
@@ -47,7 +46,8 @@ fn stack<P: ParameterProvider>(
 async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let client = aws_sdk_secretsmanager::Client::new(&config);
-    lambda_runtime::run(stack(SecretsManagerProvider::new(client))).await
+    let secrets = Parameters::new(SecretsManagerProvider::new(client));
+    lambda_runtime::run(stack(secrets)).await
 }
 
 #[cfg(test)]
@@ -64,14 +64,21 @@ mod tests {
     #[tokio::test]
     async fn a_rotated_key_is_read_again() {
         let provider = MemoryProvider::from([(SECRET, r#"{"api_key":"yesterday"}"#)]);
-        let stack = stack(provider.clone());
-        let error = stack.clone().oneshot(event()).await.unwrap_err();
-        assert_eq!(error.to_string(), "the payment provider refused the key");
-
+        let secrets = Parameters::new(provider.clone());
+        secrets.get(SECRET).await.unwrap();
         provider.set(SECRET, r#"{"api_key":"today"}"#);
+
+        let stack = stack(secrets);
         assert_eq!(stack.clone().oneshot(event()).await.unwrap(), "paid");
-        let calls = provider.calls();
         assert_eq!(stack.oneshot(event()).await.unwrap(), "paid");
-        assert_eq!(provider.calls(), calls, "it is kept");
+        assert_eq!(provider.calls(), 2, "the new key is kept");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_refused_and_still_the_same_is_refused() {
+        let provider = MemoryProvider::from([(SECRET, r#"{"api_key":"stolen"}"#)]);
+        let stack = stack(Parameters::new(provider));
+        let error = stack.oneshot(event()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the payment provider refused the key");
     }
 }
