@@ -130,9 +130,9 @@
 //!
 //! # Secrets
 //!
-//! - The bytes of a value are wiped from memory when its last clone is dropped, and so are ours in
-//!   between. What the clients of a service and what a value is parsed into do with theirs is up to
-//!   them.
+//! - The bytes of a value are wiped from memory when its last clone is dropped. What the clients of a
+//!   service, the reading and writing of their messages, and what a value is parsed into leave behind
+//!   is not.
 //! - No `Debug` text, no error, none of its sources and no log line of this module holds a value or a
 //!   part of one; [`Value`] has no `Display` and no `Serialize`. Names and versions are shown.
 //! - A secret that has been rotated is still kept for a while:
@@ -156,8 +156,9 @@
 //! | `ParameterStale` | was served something older than its max age |
 //! | `ParameterErrors` | had to wait for a fetch, and got an error |
 //!
-//! A background task belongs to no invocation. If it fails, a warning names the parameter; so it is
-//! when something older is served in place of an error.
+//! A background task belongs to no invocation. When a fetch fails because the provider is out of
+//! order, and what is kept may still be served by the [`max_age`](Parameters::max_age) of the
+//! `Parameters`, a warning names the parameter.
 
 #[cfg(any(feature = "parameters-secrets-manager", feature = "parameters-ssm"))]
 mod answers;
